@@ -1,0 +1,327 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/capture"
+	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/postgres"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/runs"
+	"github.com/dokku-backup/dokku-backup/internal/ui"
+)
+
+// Limits of a capture.
+const (
+	defaultTimeout = 60 // minutes
+	maxTimeout     = 1440
+	stallTimeout   = 5 * time.Minute
+	workers        = 2 // that seal and store; a small host has no more cores to give
+)
+
+func (p *program) createCommand() *cli.Command {
+	return &cli.Command{
+		Name: "create", ArgsUsage: "[<service>]", Usage: "Back up a service with the commit that its app runs",
+		Description: `Captures all databases of a service in one snapshot, its roles, the commit that each linked app really runs
+and that app's config, as one backup. Service and app are not changed and go on running.
+The last line on stdout is the id of the backup.`,
+		UsageText: `dokku backup:create happycows-db
+dokku backup:create happycows-db --note "before the spring release"`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "note", Usage: "words to find the backup by"},
+			&cli.IntFlag{Name: "timeout", Value: defaultTimeout, Usage: "minutes after which the run is given up (1 to 1440)"},
+			formatFlag(),
+		},
+		Action: p.create,
+	}
+}
+
+func (p *program) create(c *cli.Context) error {
+	asJSON, err := wantsJSON(c)
+	if err != nil {
+		return err
+	}
+	minutes := c.Int("timeout")
+	if minutes < 1 || minutes > maxTimeout {
+		return usage(c.Command, "--timeout is 1 to %d minutes, not %d", maxTimeout, minutes)
+	}
+	name, err := argument(c)
+	if err != nil {
+		return err
+	}
+	dokkuVersion, err := p.host.Version(c.Context)
+	if err != nil {
+		return err
+	}
+	service, err := p.service(c.Context, name)
+	if err != nil {
+		return err
+	}
+	m, err := p.capture(c.Context, service, time.Duration(minutes)*time.Minute, capture.Job{
+		Host: backup.Host{Name: hostname(), Dokku: dokkuVersion, Plugin: version},
+		Note: c.String("note"), Trigger: "manual",
+	})
+	if err != nil {
+		return err
+	}
+	return p.created(m, asJSON)
+}
+
+// service is the service that is named, or, on a terminal, chosen from a list.
+func (p *program) service(ctx context.Context, name string) (dokku.Service, error) {
+	if name == "" {
+		all, err := p.host.Services(ctx)
+		if err != nil {
+			return dokku.Service{}, err
+		}
+		names := make([]string, len(all))
+		for i, s := range all {
+			names[i] = s.String()
+		}
+		if name, err = p.choose("Back up which service?", names, "dokku backup:create SERVICE"); err != nil {
+			return dokku.Service{}, err
+		}
+	}
+	service, err := p.host.Find(ctx, name)
+	if err != nil {
+		return dokku.Service{}, err
+	}
+	if service.Type != "postgres" {
+		return dokku.Service{}, &backup.Problem{
+			Message: fmt.Sprintf("%s cannot be backed up: this version knows services of type postgres only", service),
+		}
+	}
+	return service, nil
+}
+
+// capture makes the backup, and clears away what a failed one leaves.
+func (p *program) capture(ctx context.Context, service dokku.Service, timeout time.Duration, job capture.Job) (m *backup.Manifest, err error) {
+	run, err := p.runs().Begin(service.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		err = errors.Join(err, run.End(err))
+	}()
+	repo, err := p.setUpRepository(ctx)
+	if err != nil {
+		return nil, err
+	}
+	release, err := p.runs().Share()
+	if err != nil {
+		return nil, err
+	}
+	folder, err := p.prepare(ctx, run, service)
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, timeout, &backup.Problem{
+		Message: fmt.Sprintf("the backup took longer than %s and was given up; nothing was kept of it, earlier backups are intact", timeout),
+		Hints:   []string{"allow it more time: --timeout MINUTES"},
+	})
+	defer cancel()
+	m, err = p.captureInto(limited, repo, run, service, folder, job)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = context.Cause(limited)
+	}
+	_ = os.RemoveAll(folder) // the next run does it otherwise
+	err = errors.Join(err, release())
+	if err != nil {
+		p.collectQuietly(repo)
+	}
+	return m, err
+}
+
+// prepare clears what a killed run of this service left, and makes this run's private folder.
+func (p *program) prepare(ctx context.Context, run *runs.Run, service dokku.Service) (folder string, err error) {
+	folder = filepath.Join(p.host.DataDir(), "tmp", service.Name)
+	if err := os.RemoveAll(folder); err != nil {
+		return "", err
+	}
+	if run.Died != nil {
+		p.ui.Warn("the run before, %s, was killed; what it left is cleared away", run.Died.ID)
+		left, err := p.host.ListByLabel(ctx, dokku.HelperLabel+"="+string(run.Died.ID))
+		if err != nil {
+			return "", err
+		}
+		for _, helper := range left {
+			if err := p.host.Kill(ctx, helper.ID); err != nil {
+				return "", err
+			}
+		}
+	}
+	return folder, os.MkdirAll(folder, 0o700)
+}
+
+// collectQuietly frees what a failed run stored, when nobody else uses the repository. A later run does it otherwise.
+func (p *program) collectQuietly(repo *repository.Repository) {
+	release, ok, err := p.runs().Exclude()
+	if err != nil || !ok {
+		return
+	}
+	defer release()
+	_, _ = repo.Collect(context.Background())
+}
+
+// captureInto wires the parts of the job together and runs it.
+func (p *program) captureInto(ctx context.Context, repo *repository.Repository, run *runs.Run, service dokku.Service, folder string, job capture.Job) (*backup.Manifest, error) {
+	info, err := p.host.Info(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Running() {
+		return nil, dokku.Stopped(service)
+	}
+	container, err := p.host.Container(ctx, info.ContainerID)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := p.entries(ctx, repo, service.Name)
+	if err != nil {
+		return nil, err
+	}
+	job.ID, job.Previous = nextID(service, entries, time.Now())
+	if job.Previous != nil && job.Previous.CreatedAt.After(time.Now()) {
+		job.Warnings = append(job.Warnings, fmt.Sprintf("the host's clock is behind: the backup before, %s, is from its future", job.Previous.ID))
+	}
+	if err := run.Announce(runs.Record{
+		ID: job.ID, Service: service.String(), PID: os.Getpid(), Started: time.Now(), Note: job.Note, Trigger: job.Trigger,
+	}); err != nil {
+		return nil, err
+	}
+	server, err := p.server(service, info, container)
+	if err != nil {
+		return nil, err
+	}
+	report := &reporter{Printer: p.ui, run: run}
+	server.Tools = &dokku.Tools{
+		Host: p.host, Container: container.ID, Image: container.ImageID, Purpose: string(job.ID), Folder: folder, Stall: stallTimeout,
+		Fallback: func(why error) {
+			report.Detail("no helper container could start (%v): dumping through docker exec, which is slower", why)
+		},
+	}
+	job.Service = backup.Service{Type: service.Type, Name: service.Name, Image: info.Image, ImageID: container.ImageID}
+	job.AppNames = info.Apps
+	job.Open = func(ctx context.Context) (capture.Snapshot, error) { return server.Open(ctx) }
+	job.Apps, job.Report = apps{p.host}, report
+	job.Repository = target{repo, job.Previous}
+	return capture.Run(ctx, job)
+}
+
+// server is how this program reaches the service.
+func (p *program) server(service dokku.Service, info dokku.ServiceInfo, container dokku.Container) (*postgres.Server, error) {
+	dsn, err := url.Parse(info.DSN)
+	if err != nil || dsn.User == nil {
+		return nil, fmt.Errorf("dokku %s:info %s shows no usable DSN", service.Type, service.Name) // err would hold the password
+	}
+	password, _ := dsn.User.Password()
+	address := container.Address()
+	if address == "" {
+		return nil, &backup.Problem{
+			Message: fmt.Sprintf("%s has no address on any network of this host", service),
+			Hints:   []string{fmt.Sprintf("connect it to a network, or restart it: dokku %s:restart %s", service.Type, service.Name)},
+		}
+	}
+	return &postgres.Server{
+		Name: service.Name, Address: address, Port: 5432, // inside the container, whatever is exposed
+		User: dsn.User.Username(), Password: password, Database: strings.TrimPrefix(dsn.Path, "/"),
+	}, nil
+}
+
+// nextID is the id of a backup begun now, and the newest backup before it. An id that is taken, because the clock jumped
+// back, is not used again.
+func nextID(service dokku.Service, entries []repository.Entry, now time.Time) (backup.ID, *backup.Manifest) {
+	taken := func(id backup.ID) bool {
+		return slices.ContainsFunc(entries, func(e repository.Entry) bool { return e.ID == id })
+	}
+	id := backup.NewID(service.Name, now)
+	for taken(id) {
+		now = now.Add(time.Second)
+		id = backup.NewID(service.Name, now)
+	}
+	for _, e := range entries {
+		if e.Manifest != nil && e.Manifest.Services[0].Type == service.Type {
+			return id, e.Manifest
+		}
+	}
+	return id, nil
+}
+
+// created prints what was made.
+func (p *program) created(m *backup.Manifest, asJSON bool) error {
+	service := m.Services[0].Name
+	p.ui.Heading("%s is %s: %s as %s in %s", m.ID, stateWords(m), ui.Bytes(m.Stored.Raw), ui.Bytes(m.Stored.New+m.Stored.Reused),
+		ui.Took(time.Duration(m.Timings.Total)*time.Millisecond))
+	for _, w := range m.Warnings {
+		p.ui.Warn("%s", w)
+	}
+	p.ui.Detail("Prove it:   dokku backup:verify %s", m.ID)
+	p.ui.Detail("Look at it: dokku backup:info %s", service)
+	if asJSON {
+		if err := p.printJSON(m); err != nil {
+			return err
+		}
+	} else {
+		p.print("%s", m.ID)
+	}
+	if len(m.Warnings) > 0 {
+		return warnings{}
+	}
+	return nil
+}
+
+// target is the repository as capture sees it.
+type target struct {
+	*repository.Repository
+	previous *backup.Manifest
+}
+
+func (t target) NewWriter(ctx context.Context) (capture.Writer, error) {
+	return t.Repository.NewWriter(ctx, workers, t.previous)
+}
+
+// reporter prints, and tells others by the run's record how far it is.
+type reporter struct {
+	*ui.Printer
+	run *runs.Run
+}
+
+func (r *reporter) Progress(total int64) capture.Progress {
+	return &progress{Progress: r.Printer.Progress(total), run: r.run, total: max(total, 1), told: time.Now()}
+}
+
+type progress struct {
+	*ui.Progress
+	run         *runs.Run
+	done, total int64
+	told        time.Time
+}
+
+func (p *progress) Add(n int) {
+	p.Progress.Add(n)
+	p.done += int64(n)
+	if time.Since(p.told) > time.Second {
+		p.told = time.Now()
+		p.run.Percent = int(min(99, p.done*100/p.total))
+		_ = p.run.Announce(p.run.Record) // only others' message would be less exact
+	}
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/runs"
+	"github.com/dokku-backup/dokku-backup/internal/store/local"
+	"github.com/dokku-backup/dokku-backup/internal/ui"
+)
+
+// Where things are on the host. Source: DOKKU.md's "Properties: $DOKKU_LIB_ROOT/config/<plugin>, data:
+// $DOKKU_LIB_ROOT/data/<plugin>", Dokku's own manner.
+func (p *program) repositoryPath() string { return filepath.Join(p.host.DataDir(), "repository") }
+func (p *program) keyPath() string {
+	return filepath.Join(p.host.LibRoot, "config", "backup", "--global", "identity")
+}
+func (p *program) runs() *runs.Runs { return &runs.Runs{Dir: filepath.Join(p.host.DataDir(), "runs")} }
+
+// openRepository opens the host's repository. When there is none yet the error matches fs.ErrNotExist.
+func (p *program) openRepository(ctx context.Context) (*repository.Repository, error) {
+	if _, err := os.Stat(filepath.Join(p.repositoryPath(), "repository.json")); err != nil {
+		return nil, err
+	}
+	identity, err := repository.ReadKey(p.keyPath())
+	if err != nil {
+		return nil, err
+	}
+	return repository.Open(ctx, local.New(p.repositoryPath()), identity)
+}
+
+// setUpRepository opens the host's repository, and makes it at the first use.
+func (p *program) setUpRepository(ctx context.Context) (*repository.Repository, error) {
+	repo, err := p.openRepository(ctx)
+	if !errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*backup.Problem)) {
+		return repo, err
+	}
+	release, ok, err := p.runs().Exclude()
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, &backup.Problem{Message: "the repository is being set up by another run", Hints: []string{"try again"}, Code: backup.ExitLocked}
+	}
+	defer release()
+	if repo, err := p.openRepository(ctx); err == nil {
+		return repo, nil // another run was faster
+	}
+	// The key comes first: a repository is never without one. A key that is there already is used.
+	identity, err := repository.ReadKey(p.keyPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		identity, err = repository.CreateKey(p.keyPath())
+	}
+	if err != nil {
+		return nil, err
+	}
+	repo, err = repository.Create(ctx, local.New(p.repositoryPath()), identity)
+	if err != nil {
+		return nil, err
+	}
+	p.ui.Heading("First use: backups are kept in %s", p.repositoryPath())
+	p.ui.Detail("They are sealed. Without this key nobody can read them, nor can you:")
+	if p.interactive(p.stderr) {
+		p.ui.Detail("  %s", identity)
+	}
+	p.ui.Detail("Keep it elsewhere; see it again with: dokku backup:key")
+	return repo, nil
+}
+
+// interactive tells whether a stream is a terminal.
+func (p *program) interactive(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// find looks up the backup that a person means: an id, or a service's name, which means its newest backup.
+func (p *program) find(ctx context.Context, repo *repository.Repository, name string) (repository.Entry, error) {
+	if id, err := backup.ParseID(name); err == nil {
+		m, err := repo.Manifest(ctx, id)
+		if errors.Is(err, fs.ErrNotExist) {
+			return repository.Entry{}, p.noBackup(id)
+		}
+		if err != nil {
+			return repository.Entry{}, err
+		}
+		marks, err := repo.Marks(ctx, id)
+		return repository.Entry{ID: id, Manifest: m, Marks: marks}, err
+	}
+	entries, err := p.entries(ctx, repo, name)
+	if err != nil {
+		return repository.Entry{}, err
+	}
+	for _, e := range entries {
+		if e.Manifest != nil {
+			return e, nil
+		}
+	}
+	return repository.Entry{}, noBackups(name)
+}
+
+// entries lists the backups of a service ("" for all), newest first. The name may bear a type.
+func (p *program) entries(ctx context.Context, repo *repository.Repository, service string) ([]repository.Entry, error) {
+	typ, name, typed := strings.Cut(service, ":")
+	if !typed {
+		typ, name = "", service
+	}
+	if name != "" && !backup.ValidServiceName(name) {
+		return nil, &backup.Problem{
+			Message: fmt.Sprintf("%q is neither the id of a backup nor the name of a service", service),
+			Hints:   []string{"see all backups: dokku backup:list"},
+		}
+	}
+	entries, err := repo.List(ctx, name)
+	if err != nil || !typed {
+		return entries, err
+	}
+	var ofType []repository.Entry
+	for _, e := range entries {
+		if e.Manifest == nil || len(e.Manifest.Services) > 0 && e.Manifest.Services[0].Type == typ {
+			ofType = append(ofType, e)
+		}
+	}
+	return ofType, nil
+}
+
+func noBackups(service string) error {
+	return &backup.Problem{
+		Message: fmt.Sprintf("there is no backup of %q", service),
+		Hints:   []string{"make one: dokku backup:create " + service},
+	}
+}
+
+// noBackup is the problem of an id that names none; when its run failed it says so.
+func (p *program) noBackup(id backup.ID) error {
+	if failed, err := p.runs().Failed(id.Service()); err == nil {
+		for _, f := range failed {
+			if f.ID == id {
+				return &backup.Problem{Message: fmt.Sprintf("there is no backup %s: its run failed: %s", id, f.Failed)}
+			}
+		}
+	}
+	return &backup.Problem{
+		Message: fmt.Sprintf("there is no backup %s", id),
+		Hints:   []string{"see those of the service: dokku backup:list " + id.Service()},
+	}
+}
+
+// chosen is the backup that the command's argument names, with the repository that holds it.
+func (p *program) chosen(ctx context.Context, name string) (*repository.Repository, repository.Entry, error) {
+	repo, err := p.openRepository(ctx)
+	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*backup.Problem)) {
+		return nil, repository.Entry{}, noBackups(name)
+	}
+	if err != nil {
+		return nil, repository.Entry{}, err
+	}
+	entry, err := p.find(ctx, repo, name)
+	return repo, entry, err
+}
+
+// printJSON writes v to stdout, indented.
+func (p *program) printJSON(v any) error {
+	out := json.NewEncoder(p.stdout)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(v)
+}
+
+// print writes a line of data to stdout.
+func (p *program) print(format string, args ...any) {
+	fmt.Fprintln(p.stdout, ui.Printable(fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/runs"
+	"github.com/dokku-backup/dokku-backup/internal/ui"
+)
+
+func (p *program) listCommand() *cli.Command {
+	return &cli.Command{
+		Name: "list", ArgsUsage: "[<service>]", Usage: "List backups of a service or of all services",
+		Description: `Lists backups, newest first: id, age, size of the data, what it added to the repository, commit, state.
+Runs that failed are listed too, with the reason.`,
+		UsageText: "dokku backup:list\ndokku backup:list happycows-db --format json",
+		Flags:     []cli.Flag{formatFlag()},
+		Action:    p.list,
+	}
+}
+
+// line is a backup, or a run that failed, as the list shows it.
+type line struct {
+	ID        backup.ID        `json:"id"`
+	Service   string           `json:"service"`
+	CreatedAt time.Time        `json:"created_at"`
+	State     string           `json:"state"`
+	Bytes     int64            `json:"bytes"`
+	New       int64            `json:"new_bytes"`
+	Commits   []string         `json:"commits"`
+	Note      string           `json:"note,omitempty"`
+	Warnings  []string         `json:"warnings,omitempty"`
+	Failed    string           `json:"failed,omitempty"`
+	Pinned    *backup.Pinned   `json:"pinned,omitempty"`
+	Verified  *backup.Verified `json:"verified,omitempty"`
+}
+
+func (p *program) list(c *cli.Context) error {
+	asJSON, err := wantsJSON(c)
+	if err != nil {
+		return err
+	}
+	service, err := argument(c)
+	if err != nil {
+		return err
+	}
+	lines, err := p.lines(c.Context, service)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return p.printJSON(lines)
+	}
+	if len(lines) == 0 {
+		if service == "" {
+			p.print("No backups yet. Make one: dokku backup:create SERVICE")
+		} else {
+			p.print("No backups of %s. Make one: dokku backup:create %s", service, service)
+		}
+		return nil
+	}
+	rows := [][]string{{"ID", "AGE", "DATA", "NEW", "COMMIT", "STATE", "NOTE"}}
+	for _, l := range lines {
+		rows = append(rows, l.row())
+	}
+	return ui.Table(p.stdout, rows)
+}
+
+// lines are the backups and failed runs of a service ("" for all), newest first. A host without a repository has none.
+func (p *program) lines(ctx context.Context, service string) ([]line, error) {
+	lines := []line{}
+	repo, err := p.openRepository(ctx)
+	switch {
+	case err == nil:
+		entries, err := p.entries(ctx, repo, service)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			lines = append(lines, entryLine(e))
+		}
+	case !errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*backup.Problem)):
+		return nil, err
+	}
+	name := service[strings.IndexByte(service, ':')+1:]
+	failed, err := p.runs().Failed(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range failed {
+		if name == service || f.Service == service {
+			lines = append(lines, failedLine(f))
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return lines, nil
+}
+
+func entryLine(e repository.Entry) line {
+	l := line{ID: e.ID, Service: e.ID.Service(), CreatedAt: e.ID.Time(), Pinned: e.Marks.Pinned, Verified: e.Marks.Verified}
+	m := e.Manifest
+	if m == nil {
+		l.State, l.Failed = "unreadable", e.Err.Error()
+		return l
+	}
+	l.Service = m.Services[0].Type + ":" + m.Services[0].Name
+	l.CreatedAt, l.Bytes, l.New, l.Note, l.Warnings = m.CreatedAt, m.Stored.Raw, m.Stored.New, m.Note, m.Warnings
+	l.State = string(m.State)
+	for _, app := range m.Apps {
+		if app.Commit != "" {
+			l.Commits = append(l.Commits, app.Commit)
+		}
+	}
+	return l
+}
+
+func failedLine(f runs.Record) line {
+	return line{ID: f.ID, Service: f.Service, CreatedAt: f.Started, State: "failed", Failed: f.Failed, Note: f.Note}
+}
+
+func (l line) row() []string {
+	data, added, commit := ui.Bytes(l.Bytes), ui.Bytes(l.New), "-"
+	if l.Failed != "" {
+		data, added = "-", "-"
+	}
+	if len(l.Commits) > 0 {
+		commit = l.Commits[0][:min(7, len(l.Commits[0]))]
+	}
+	if len(l.Commits) > 1 {
+		commit += "+"
+	}
+	return []string{string(l.ID), ui.Age(time.Since(l.CreatedAt)), data, added, commit, l.state(), l.Note}
+}
+
+// state is how far the backup is proven, in words.
+func (l line) state() string {
+	state := l.State
+	if l.Failed != "" {
+		state += ": " + l.Failed
+	}
+	if len(l.Warnings) > 0 {
+		state = "complete with " + count(len(l.Warnings), "warning")
+	}
+	switch {
+	case l.Verified == nil:
+	case l.Verified.OK():
+		state += ", verified"
+	default:
+		state += ", DAMAGED"
+	}
+	if l.Pinned != nil {
+		state += ", pinned"
+	}
+	return state
+}

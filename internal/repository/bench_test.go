@@ -1,0 +1,84 @@
+package repository
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+)
+
+// nowhere takes segments and forgets them, so that a benchmark measures the program and not the disk.
+type nowhere struct{ backup.Store }
+
+func (n nowhere) Put(context.Context, string, []byte) error { return nil }
+
+func BenchmarkWriter(b *testing.B) {
+	r, store := create(b)
+	r = r.through(b, nowhere{store})
+	text := rows(1, 500_000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		w, err := r.NewWriter(b.Context(), 1, nil)
+		check(b, err)
+		_, err = w.Rows(bytes.NewReader(text))
+		check(b, err)
+		_, err = w.Close()
+		check(b, err)
+	}
+}
+
+// BenchmarkSeal is one worker's work on a segment.
+func BenchmarkSeal(b *testing.B) {
+	r, _ := create(b)
+	codec, err := r.newCodec()
+	check(b, err)
+	text := rows(1, 60_000)
+	b.SetBytes(int64(len(text)))
+	var object []byte
+	for b.Loop() {
+		r.keys.segmentName(text)
+		object, err = codec.seal(kindFull, text)
+		check(b, err)
+	}
+	b.ReportMetric(float64(len(object))/float64(len(text)), "stored/plain")
+}
+
+// BenchmarkCut is the work of the goroutine that reads the dump.
+func BenchmarkCut(b *testing.B) {
+	text, buf := rows(1, 500_000), make([]byte, maxSegment+readSize)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		c := &rowCutter{src: bytes.NewReader(text), buf: buf[:0]}
+		spare := make([]byte, maxSegment+readSize)
+		for {
+			segment, err := c.next(func() []byte { return spare[:0] })
+			if err == io.EOF {
+				break
+			}
+			check(b, err)
+			spare = segment
+		}
+	}
+}
+
+func BenchmarkReader(b *testing.B) {
+	r, _ := create(b)
+	m := mustRun(b, r, second(1), rows(1, 500_000))
+	b.SetBytes(m.Stored.Raw)
+	for b.Loop() {
+		_, err := io.Copy(io.Discard, r.Reader(b.Context(), m.Services[0].Databases[0].Tables[0].Content))
+		check(b, err)
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	r, _ := create(b)
+	m := mustRun(b, r, second(1), rows(1, 500_000))
+	b.SetBytes(m.Stored.Raw)
+	for b.Loop() {
+		_, err := r.Verify(b.Context(), m, func(int64) {})
+		check(b, err)
+	}
+}

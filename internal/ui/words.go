@@ -1,0 +1,75 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Bytes is a size for people: 876 MB. SI units, as Docker and cloud stores use them.
+func Bytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
+
+// Count is a number for people: 6,666,000.
+func Count(n int64) string { return humanize.Comma(n) }
+
+// Age is how long ago something was, in one unit: 2 min, 31 h, 81 d.
+func Age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(max(d, 0).Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d d", int(d.Hours()/24))
+}
+
+// Took is a duration for people: 4.1 s, 1 min 40 s.
+func Took(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	d = d.Round(time.Second)
+	if d < time.Hour {
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// Time is a moment in the host's zone, with UTC beside it.
+func Time(t time.Time) string {
+	local := t.Local().Format("2006-01-02 15:04:05 MST")
+	if t.Local().Format("-07:00") == "+00:00" {
+		return local
+	}
+	return local + " (" + t.UTC().Format("2006-01-02 15:04:05") + " UTC)"
+}
+
+// Table writes rows of aligned columns, the first row being the heading.
+func Table(out io.Writer, rows [][]string) error {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(Printable(cell))
+			line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+		}
+		if _, err := fmt.Fprintln(out, strings.TrimRight(line.String(), " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
