@@ -1,0 +1,68 @@
+# Developers' entry points; CI runs nothing that is not here. `make help` lists them.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DIST := dist
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' plugin.toml)
+RELEASE := dokku-backup-$(VERSION)
+# What a release holds: all that Dokku calls and a person reads, and no source.
+RELEASED := CHANGELOG.md LICENSE README.md commands doc hooks install plugin.toml subcommands uninstall update
+
+.PHONY: help build sandbox test lint fmt bench e2e demo release clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+
+build: ## build the program into bin/dokku-backup
+	./build.sh bin/dokku-backup
+
+sandbox: ## build bin/sandbox, a stand-in Dokku host
+	go build -o bin/sandbox ./sandbox
+
+test: ## run every test, acceptance scripts included (those on Docker where an engine answers)
+	test/setup test
+	go test -race -timeout 15m ./...
+	test/plugin
+	$(MAKE) sandbox
+	test/run
+	@if docker info >/dev/null 2>&1; then test/run --docker; else echo "no Docker engine answers: the acceptance scripts ran without --docker"; fi
+
+lint: ## gofmt, go vet, staticcheck, shellcheck, import rules
+	test/setup lint
+	@gofmt -l . | { ! grep . ; } || { echo "these files need: make fmt" >&2; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	find . -type f ! -path './.git/*' ! -path './bin/*' ! -path './dist/*' \
+	  -exec awk 'FNR == 1 && /^#!.*sh$$/ { print FILENAME } { nextfile }' {} + | xargs shellcheck
+	go test -count=1 -run TestImports ./internal
+
+fmt: ## format the Go code
+	gofmt -w .
+
+bench: sandbox ## measure against the goals of DESIGN.md
+	test/setup test
+	test/bench
+
+e2e: ## run the acceptance scripts on this host's real Dokku
+	test/run --host
+
+demo: ## back up the example app in a sandbox, and show what was made
+	test/setup test
+	$(MAKE) sandbox
+	test/demo
+
+release: release-amd64 release-arm64 ## make the release tarballs in dist/
+
+# One folder at the top, as dokku plugin:install wants it. The same sources and Go give the same bytes.
+release-%:
+	rm -rf $(DIST)/$*
+	mkdir -p $(DIST)/$*/$(RELEASE)/bin
+	cp -a $(RELEASED) $(DIST)/$*/$(RELEASE)
+	GOARCH=$* ./build.sh $(DIST)/$*/$(RELEASE)/bin/dokku-backup
+	echo linux/$* >$(DIST)/$*/$(RELEASE)/bin/release
+	tar --create --directory $(DIST)/$* --sort name --format gnu --owner 0 --group 0 --numeric-owner --mode u=rwX,go=rX --mtime @0 \
+	  $(RELEASE) | gzip --best --no-name >$(DIST)/$(RELEASE)-linux-$*.tar.gz
+	rm -rf $(DIST)/$*
+	@echo $(DIST)/$(RELEASE)-linux-$*.tar.gz
+
+clean: ## remove what was built
+	rm -rf bin $(DIST)

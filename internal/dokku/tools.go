@@ -1,0 +1,225 @@
+package dokku
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+)
+
+// Tools runs programs of a service's own image beside the service, in helper containers, and reads what they write
+// through a FIFO: bytes that come through `docker exec` cost more CPU than a dump itself. Where a helper cannot start, the
+// program is run by `docker exec` in the service's container instead.
+type Tools struct {
+	Host      *Host
+	Container string        // id of the service's container
+	Image     string        // id of its image
+	Purpose   string        // id of the backup, see HelperLabel
+	Folder    string        // private folder of this run; must exist
+	Stall     time.Duration // without a byte for so long, the program is given up; 0: never
+	// Fallback, when set, is told why `docker exec` is used.
+	Fallback func(why error)
+}
+
+// helperShares gives a helper half of an app's weight when both want the CPU.
+const helperShares = 512
+
+// pipeSize is what a FIFO may hold: the largest that an ordinary user may ask for (pipe(7), pipe-max-size).
+const pipeSize = 1 << 20
+
+// Run starts the program that argv makes from the name of its output file, "" being standard output, and lets read take
+// that output while it is written. env is NAME=value; values reach the program by name, never through an argv.
+func (t *Tools) Run(ctx context.Context, argv func(out string) []string, env []string, read func(io.Reader) error) error {
+	err := t.inHelper(ctx, argv, env, read)
+	var why *notStarted
+	if !errors.As(err, &why) {
+		return err
+	}
+	if t.Fallback != nil {
+		t.Fallback(why.err)
+	}
+	return t.inService(ctx, argv(""), env, read)
+}
+
+// notStarted is a helper that never ran.
+type notStarted struct{ err error }
+
+func (e *notStarted) Error() string { return "helper container did not start: " + e.err.Error() }
+
+// inHelper runs the program in a container of its own.
+func (t *Tools) inHelper(ctx context.Context, argv func(out string) []string, env []string, read func(io.Reader) error) error {
+	folder, err := os.MkdirTemp(t.Folder, "helper-")
+	if err != nil {
+		return fmt.Errorf("prepare helper: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	out := filepath.Join(folder, "out")
+	if err := makeFIFO(out); err != nil {
+		return fmt.Errorf("prepare helper: %w", err)
+	}
+	reader, writer, err := openFIFO(filepath.Join(out, "fifo"))
+	if err != nil {
+		return fmt.Errorf("prepare helper: %w", err)
+	}
+	defer reader.Close()
+
+	program := argv("/out/fifo")
+	helper := Helper{
+		Name: "dokku-backup-" + randomName(), Purpose: t.Purpose, Container: t.Container, Image: t.Image,
+		Folder: t.Host.HostPath(out), CPUShares: helperShares, Secrets: names(env), Program: program[0], Args: program[1:],
+	}
+	run := func(ctx context.Context) error {
+		defer writer.Close() // the last writer: after what is in the pipe comes its end
+		return t.Host.Exec(ctx, Command{Argv: t.Host.HelperRun(helper), Secrets: env})
+	}
+	kill := func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		defer cancel()
+		return t.Host.Kill(ctx, helper.Name)
+	}
+	err = t.relay(ctx, reader, run, kill, read)
+	var failed *RunError
+	if errors.As(err, &failed) && failed.Code == 125 { // the engine's own failure, see docker-run(1)
+		return &notStarted{err}
+	}
+	return err
+}
+
+// inService runs the program in the service's container. Killing `docker exec` does not end it there (moby#9098): who
+// started it ends its connection through the server.
+func (t *Tools) inService(ctx context.Context, argv, env []string, read func(io.Reader) error) error {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	exec := t.Host.docker("exec")
+	for _, name := range names(env) {
+		exec = append(exec, "-e", name)
+	}
+	exec = append(append(exec, t.Container), argv...)
+	run := func(ctx context.Context) error {
+		defer writer.Close()
+		return t.Host.Exec(ctx, Command{Argv: exec, Secrets: env, Stdout: writer})
+	}
+	return t.relay(ctx, reader, run, func() error { return nil }, read)
+}
+
+// relay runs the program and lets read have its output. Of two failures it returns the one that caused the other.
+func (t *Tools) relay(ctx context.Context, reader *os.File, run func(context.Context) error, kill func() error, read func(io.Reader) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	stop := context.AfterFunc(ctx, func() { reader.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	source := &source{file: reader, ctx: ctx, stall: t.Stall}
+	in := bufio.NewReader(source)
+	var readErr error
+	if _, err := in.Peek(1); err != io.EOF { // nothing at all is the program's own failure, or its own emptiness
+		readErr = read(in)
+	}
+	if readErr != nil && !source.ended {
+		cancel()
+		return errors.Join(readErr, kill(), ignoreCancelled(<-ended))
+	}
+	if err := <-ended; err != nil {
+		return err
+	}
+	return readErr
+}
+
+func ignoreCancelled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// source reads the program's output, and gives up when nothing comes for too long.
+type source struct {
+	file  *os.File
+	ctx   context.Context
+	stall time.Duration
+	ended bool // the program closed its output
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.stall > 0 {
+		if err := s.file.SetReadDeadline(time.Now().Add(s.stall)); err != nil {
+			return 0, err
+		}
+	}
+	if s.ctx.Err() != nil { // after the deadline was set: nothing can clear the one that cancelling set
+		return 0, context.Cause(s.ctx)
+	}
+	n, err := s.file.Read(p)
+	s.ended = err == io.EOF
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if s.ctx.Err() != nil {
+			return n, context.Cause(s.ctx)
+		}
+		return n, &backup.Problem{
+			Message: fmt.Sprintf("no data for %s: the dump waits for a lock, or the server hangs", s.stall),
+			Hints:   []string{"look for who holds a lock: SELECT * FROM pg_stat_activity WHERE wait_event_type = 'Lock'"},
+			Err:     err,
+		}
+	}
+	return n, err
+}
+
+// makeFIFO makes folder with a FIFO in it that any user of a container can write to. Others on the host cannot reach it:
+// the folder above is private.
+func makeFIFO(folder string) error {
+	fifo := filepath.Join(folder, "fifo")
+	return errors.Join(
+		os.Mkdir(folder, 0o755),
+		os.Chmod(folder, 0o755), // whatever the umask
+		unix.Mkfifo(fifo, 0o622),
+		os.Chmod(fifo, 0o622),
+	)
+}
+
+// openFIFO opens both ends, so that opening never waits and the end comes when the writer is closed.
+func openFIFO(path string) (reader, writer *os.File, err error) {
+	reader, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	writer, err = os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, errors.Join(err, reader.Close())
+	}
+	if raw, err := reader.SyscallConn(); err == nil {
+		// A smaller pipe is slower, nothing else.
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+	}
+	return reader, writer, nil
+}
+
+func randomName() string {
+	var b [6]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// names are the names of NAME=value pairs.
+func names(env []string) []string {
+	names := make([]string, len(env))
+	for i, kv := range env {
+		names[i], _, _ = strings.Cut(kv, "=")
+	}
+	return names
+}
