@@ -18,7 +18,7 @@ const module = "github.com/dokku-backup/dokku-backup"
 // adapter knows another; the store contract itself is one of backup's interfaces. A package below a part (store/local) belongs to that part.
 var allowed = map[string][]string{
 	"cli": {
-		"backup", "capture", "code", "datastore", "dokku", "postgres", "repository", "restore", "store", "ui",
+		"backup", "capture", "code", "datastore", "dokku", "postgres", "repository", "restore", "runs", "store", "ui",
 	},
 	"capture":    {"backup"},
 	"restore":    {"backup"},
@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"datastore":  {"backup"},
 	"code":       {"backup"},
 	"repository": {"backup", "store"},
+	"runs":       {"backup"},
 	"store":      {"backup"},
 	"backup":     {},
 	"ui":         {},

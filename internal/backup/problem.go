@@ -1,7 +1,5 @@
 package backup
 
-import "strings"
-
 // Exit codes of the program, documented in doc/exit-codes.md. 10 is never used: to Dokku it means "not my command".
 const (
 	ExitOK          = 0
@@ -21,7 +19,8 @@ type Problem struct {
 	Err     error    // the cause, for errors.Is and errors.As; never shown
 }
 
-func (p *Problem) Error() string { return strings.Join(append([]string{p.Message}, p.Hints...), "; ") }
+// Error is the message without the hints.
+func (p *Problem) Error() string { return p.Message }
 
 func (p *Problem) Unwrap() error { return p.Err }
 

@@ -94,6 +94,9 @@ func (p *program) run(ctx context.Context, args []string) error {
 		name = "help"
 	case "hook":
 		return p.hook(ctx, args[1:])
+	case "--version":
+		p.print("%s", version)
+		return nil
 	case "commands-help":
 		return p.commandsHelp(slices.Contains(args[1:], "--all"))
 	}

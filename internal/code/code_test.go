@@ -129,6 +129,25 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// Dokku's repositories belong to user dokku; git refuses those of others.
+func TestOpenOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	dir, shas := herd(t)
+	app := bare(t, dir)
+	err := filepath.WalkDir(app, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, 65534, 65534))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := tryGit(app, "log"); err == nil || !strings.Contains(out, "dubious ownership") {
+		t.Errorf("git reads it: %v, %s", err, out)
+	}
+	bundle(t, open(t, app), shas[3])
+}
+
 func TestResolve(t *testing.T) {
 	dir, shas := herd(t)
 	git(t, dir, "branch", shas[1][:8], shas[0]) // git takes a branch before a short SHA
@@ -148,6 +167,7 @@ func TestResolve(t *testing.T) {
 			{name: "3 digits", rev: shas[2][:3], err: code.ErrNoCommit},
 			{name: "unknown", rev: "0123456789abcdef0123456789abcdef01234567", err: code.ErrNoCommit},
 			{name: "unknown short", rev: "0123456789", err: code.ErrNoCommit},
+			{name: "odd digit that is none", rev: shas[2][:6] + "g", err: code.ErrNoCommit},
 			{name: "no name", rev: "", err: code.ErrNoCommit},
 			{name: "expression", rev: "main~1", err: code.ErrNoCommit},
 			{name: "tree", rev: tree, err: code.ErrNoCommit},

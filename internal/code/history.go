@@ -100,18 +100,19 @@ func (r *Repository) shallow() (map[plumbing.Hash]bool, error) {
 // history is what a bundle holds, in the order in which it is written.
 type history struct {
 	objects []packed
-	index   map[plumbing.Hash]int // position in objects
-	trees   map[plumbing.Hash]plumbing.Hash
+	index   map[plumbing.Hash]int           // position in objects
+	trees   map[plumbing.Hash]plumbing.Hash // root folder by commit
 	missing []plumbing.Hash // parents that a shallow repository lacks
 }
 
 // packed is one object of a history.
 type packed struct {
 	hash plumbing.Hash
-	base int // position of the object that this one was before, or -1
+	base int // position of what the object was in the first parent, or -1
 }
 
-func (h *history) add(hash plumbing.Hash, base plumbing.Hash) {
+// add appends an object; base, if it is there, is what the object was before.
+func (h *history) add(hash, base plumbing.Hash) {
 	at := -1
 	if i, ok := h.index[base]; ok {
 		at = i

@@ -11,6 +11,7 @@
 package code
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -136,11 +137,11 @@ func (r *Repository) lookUp(rev string) (plumbing.Hash, error) {
 
 // expand finds the one commit whose SHA begins with prefix.
 func (r *Repository) expand(prefix string) (plumbing.Hash, error) {
-	if len(prefix) < 4 || len(prefix) > 40 || strings.Trim(prefix, "0123456789abcdef") != "" {
+	whole, err := hex.DecodeString(prefix[:len(prefix)&^1]) // without an odd digit at the end
+	if err != nil || len(prefix) < 4 || len(prefix) > 40 {
 		return plumbing.ZeroHash, ErrNoCommit
 	}
-	whole := plumbing.NewHash(prefix[:len(prefix)&^1] + strings.Repeat("0", 40-len(prefix)&^1))
-	hashes, err := r.store.HashesWithPrefix(whole[:len(prefix)/2])
+	hashes, err := r.store.HashesWithPrefix(whole)
 	if err != nil {
 		return plumbing.ZeroHash, err
 	}

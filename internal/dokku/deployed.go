@@ -66,11 +66,11 @@ func (h *Host) Deployed(ctx context.Context, app string) (Deployment, error) {
 	if err := g.Wait(); err != nil {
 		return Deployment{}, err
 	}
-	if err := h.imagesOf(ctx, &f); err != nil {
-		return Deployment{}, err
-	}
 	var err error
 	if f.ledger, err = h.Ledger().Entries(app); err != nil {
+		return Deployment{}, err
+	}
+	if f.images, f.latest, err = h.imagesOf(ctx, f); err != nil {
 		return Deployment{}, err
 	}
 	// Dokku has no command for this time. Where the file is not as expected the time is unknown, no more.
@@ -82,26 +82,31 @@ func (h *Host) Deployed(ctx context.Context, app string) (Deployment, error) {
 	return weigh(f), nil
 }
 
-// imagesOf looks up the images that f's containers are made of, and dokku/<app>:latest. One that is gone is left out.
-func (h *Host) imagesOf(ctx context.Context, f *facts) error {
+// imagesOf looks up the images of the app's containers, and dokku/<app>:latest, zero when there is none. An image that is
+// gone is left out.
+func (h *Host) imagesOf(ctx context.Context, f facts) (images []Image, latest Image, err error) {
+	look := func(ref string) (Image, error) {
+		image, err := h.Image(ctx, ref)
+		if errors.Is(err, ErrNotFound) {
+			return Image{}, nil
+		}
+		if _, recorded := f.recorded(image.ID); err == nil && !recorded {
+			image.built = h.builtAt(ctx, image)
+		}
+		return image, err
+	}
 	seen := map[string]bool{}
 	for _, c := range f.containers {
 		if seen[c.ImageID] {
 			continue
 		}
 		seen[c.ImageID] = true
-		image, err := h.Image(ctx, c.ImageID)
-		switch {
-		case err == nil:
-			f.images = append(f.images, image)
-		case !errors.Is(err, ErrNotFound):
-			return err
+		image, err := look(c.ImageID)
+		if err != nil {
+			return nil, Image{}, err
 		}
+		images = append(images, image)
 	}
-	latest, err := h.Image(ctx, "dokku/"+f.app.Name+":latest")
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	f.latest = latest
-	return nil
+	latest, err = look("dokku/" + f.app.Name + ":latest")
+	return images, latest, err
 }

@@ -41,10 +41,12 @@ type Mount struct {
 // Image is what `docker inspect` says of an image.
 type Image struct {
 	ID      string    // sha256:...
-	Created time.Time // zero when it is not a real time: buildpacks write 1980
+	Created time.Time // zero when it is not a real time: buildpacks write 1980; a release without a build renews it
 	Env     map[string]string
 	Labels  map[string]string
 	Layers  []string // digests of the file system's layers, the lowest first
+
+	built time.Time // when the newest layer that holds files was made; zero when not known
 }
 
 // Address is the first address at which the host can reach the container, empty when there is none.
@@ -84,6 +86,32 @@ func (h *Host) Image(ctx context.Context, ref string) (Image, error) {
 		return Image{}, fmt.Errorf("inspect image %q: %w", ref, err)
 	}
 	return image, nil
+}
+
+// builtAt is when the newest layer that holds files was made. Unlike Image.Created it is not renewed when Dokku releases
+// an image again, which only puts labels on: that is what a start after a stop does. It is zero when not known, as for
+// herokuish, whose releases add files.
+func (h *Host) builtAt(ctx context.Context, image Image) time.Time {
+	if image.Labels["com.dokku.builder-type"] == "herokuish" {
+		return time.Time{}
+	}
+	out, err := h.Run(ctx, h.docker("history", "--no-trunc", "--human=false", "--format", "{{.CreatedAt}} {{.Size}}", image.ID))
+	if err != nil {
+		return time.Time{} // one piece of evidence less, no more
+	}
+	return parseHistory(out)
+}
+
+func parseHistory(out []byte) time.Time {
+	var newest time.Time
+	for line := range strings.Lines(string(out)) {
+		created, size, _ := strings.Cut(strings.TrimSpace(line), " ")
+		t, err := time.Parse(time.RFC3339, created)
+		if err == nil && size != "0" && t.After(newest) && t.After(firstDocker) {
+			newest = t.UTC()
+		}
+	}
+	return newest
 }
 
 // Containers are the app's containers that serve or served its processes, stopped ones included; not those of

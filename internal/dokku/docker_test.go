@@ -72,6 +72,20 @@ func TestParseImage(t *testing.T) {
 	}
 }
 
+func TestParseHistory(t *testing.T) {
+	tests := []struct{ name, out, want string }{
+		{"labels on top", "2026-11-21T10:07:59Z 0\n2026-11-21T02:07:44-08:00 2160732\n2026-11-20T10:00:00Z 900\n", "2026-11-21T10:07:44Z"},
+		{"buildpacks", "1980-01-01T00:00:01Z 100\n", "0001-01-01T00:00:00Z"},
+		{"no files", "2026-11-21T10:07:59Z 0\n", "0001-01-01T00:00:00Z"},
+		{"not a history", "N/A\n\n", "0001-01-01T00:00:00Z"},
+	}
+	for _, tt := range tests {
+		if got := parseHistory([]byte(tt.out)).Format(time.RFC3339); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestDockerNotFound(t *testing.T) {
 	h := New(os.Environ())
 	for _, message := range []string{"Error response from daemon: No such container: x", "Error: No such object: x", "Error response from daemon: no such image: x"} {

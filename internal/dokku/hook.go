@@ -10,7 +10,7 @@ import (
 )
 
 // hookTime bounds a hook: it runs inside somebody's deploy, which must not wait for it.
-const hookTime = 20 * time.Second
+const hookTime = 8 * time.Second
 
 // Hook does the work of Dokku's trigger name, called with args:
 //
@@ -19,7 +19,7 @@ const hookTime = 20 * time.Second
 //	post-app-rename-setup OLD NEW                an app gets a new name; the old one is deleted next
 //	post-delete APP ...                          an app is gone
 //
-// It takes 20 seconds at most. Its errors are for a warning: the caller must end with 0 all the same, because a trigger
+// It takes 8 seconds at most. Its errors are for a warning: the caller must end with 0 all the same, because a trigger
 // that fails fails the deploy.
 func (h *Host) Hook(ctx context.Context, name string, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, hookTime)

@@ -7,6 +7,11 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 )
 
+// released is an image built at one minute and released again at another.
+func released(image string, built, again int) Image {
+	return Image{ID: image, Created: at(again), built: at(built)}
+}
+
 // Without a ledger: the same histories must give the right commit or none.
 func TestWeighInferred(t *testing.T) {
 	runs := func(image string, created int, rev string) []Container {
@@ -72,8 +77,16 @@ func TestWeighInferred(t *testing.T) {
 			"82eeec6fe1", backup.Inferred, StateRunning, imageA, nil},
 		{"a short SHA made long by the deploy source", facts{app: happycows(commitA[:10], 0, commitA, commitA), containers: runs(imageA, 2, commitA), images: images, sourceSet: at(3)},
 			commitA, backup.Inferred, StateRunning, imageA, nil},
-		{"within one second", facts{app: with(a, func(a *App) { a.DeployMetadata = "" }), containers: runs(imageA, 0, commitA), images: []Image{{ID: imageA, Created: at(0).Add(900 * time.Millisecond)}}},
+		{"within one second", facts{app: with(a, func(a *App) { a.DeployMetadata = "" }), containers: runs(imageA, 0, commitA), images: []Image{{ID: imageA, Created: at(0).Add(900 * time.Millisecond), built: at(0).Add(900 * time.Millisecond)}}},
 			"", backup.Unknown, StateRunning, imageA, unknown},
+		{"git:sync B without a build, then stopped and started: a new image of A", facts{app: happycows(commitB, 10, commitA, commitA), containers: runs(imageC, 22, commitA), images: []Image{released(imageC, 1, 21)}, sourceSet: at(3)},
+			"", backup.Unknown, StateRunning, imageC, unknown},
+		{"stopped and started, then git:sync B without a build", facts{app: happycows(commitB, 30, commitA, commitA), containers: runs(imageC, 22, commitA), images: []Image{released(imageC, 1, 21)}, sourceSet: at(3)},
+			commitA, backup.Inferred, StateRunning, imageC, nil},
+		{"stopped and started", facts{app: a, containers: runs(imageC, 22, commitA), images: []Image{released(imageC, 1, 21)}, sourceSet: at(3)},
+			commitA, backup.Inferred, StateRunning, imageC, nil},
+		{"ps:rebuild of B, age of the files not known", facts{app: happycows(commitB, 10, commitA, commitA), containers: runs(imageB, 22, commitA), images: []Image{{ID: imageB, Created: at(21)}}, sourceSet: at(3)},
+			"", backup.Unknown, StateRunning, imageB, unknown},
 		{"stopped", facts{app: with(a, func(a *App) { a.Running = false }), containers: []Container{ran("happycows.web.1", imageA, 2, "exited", commitA)}, images: images, sourceSet: at(3)},
 			commitA, backup.Inferred, StateStopped, imageA, nil},
 		{"scaled to zero", facts{app: scaledToZero(a), latest: made(imageA, 1), sourceSet: at(3)},

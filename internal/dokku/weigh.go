@@ -43,14 +43,14 @@ func weigh(f facts) Deployment {
 		d.ImageID = f.latest.ID
 		d.say("the app is %s and has no container; image dokku/%s:latest is what it would start", d.State, f.app.Name)
 	}
-	if made := f.made(d.ImageID); !made.IsZero() {
-		d.DeployedAt = made
+	image := f.image(d.ImageID)
+	if !image.Created.IsZero() {
+		d.DeployedAt = image.Created
 	}
-	e, recorded := last(f.ledger, func(e Entry) bool { return d.ImageID != "" && e.Image == d.ImageID })
-	if recorded {
+	if e, ok := f.recorded(d.ImageID); ok {
 		f.record(&d, e, found)
 	} else {
-		f.infer(&d, serving)
+		f.infer(&d, serving, image)
 	}
 	d.Abbreviated = d.Commit != "" && len(d.Commit) < 40
 	return d
@@ -127,7 +127,7 @@ func (f facts) sayOthers(d *Deployment, serving Container) {
 		}
 		seen[c.ImageID] = true
 		of := "not in the ledger"
-		if e, ok := last(f.ledger, func(e Entry) bool { return e.Image == c.ImageID }); ok {
+		if e, ok := f.recorded(c.ImageID); ok {
 			of = "built from " + short(e.Commit)
 		}
 		d.say("a deploy is under way: container %s of image %s (%s) runs beside %s, which is taken as the one that serves",
@@ -135,14 +135,22 @@ func (f facts) sayOthers(d *Deployment, serving Container) {
 	}
 }
 
-// made is when the image was made, zero when that is not known.
-func (f facts) made(imageID string) time.Time {
-	for _, image := range append(f.images, f.latest) {
-		if image.ID == imageID {
-			return image.Created
+// image is what is known of the image, zero when it is gone.
+func (f facts) image(id string) Image {
+	for _, image := range f.images {
+		if image.ID == id {
+			return image
 		}
 	}
-	return time.Time{}
+	if f.latest.ID == id {
+		return f.latest
+	}
+	return Image{}
+}
+
+// recorded is what the ledger says of the image: the newest entry, since two commits can give one image.
+func (f facts) recorded(imageID string) (Entry, bool) {
+	return last(f.ledger, func(e Entry) bool { return imageID != "" && e.Image == imageID })
 }
 
 // record takes the commit from the ledger. That an image was built is not that it ever served: for an app without a
@@ -164,9 +172,9 @@ func (f facts) record(d *Deployment, e Entry, served bool) {
 }
 
 // infer looks for the one commit that fits the traces of deploys that happened before this plugin was there.
-func (f facts) infer(d *Deployment, serving Container) {
+func (f facts) infer(d *Deployment, serving Container, image Image) {
 	d.say("the ledger does not know the image: it was built before this plugin was installed, or while it was disabled")
-	git, made := f.app.Git, f.made(d.ImageID)
+	git := f.app.Git
 	var fits []string
 	fit := func(commit, why string, args ...any) {
 		d.say(why, args...)
@@ -178,11 +186,11 @@ func (f facts) infer(d *Deployment, serving Container) {
 			fits[i] = commit
 		}
 	}
-	if f.builtFromHead(made, serving) {
-		fit(git.SHA, "the image was made at %s, after the last change of the deploy branch at %s, so it was built from its head, %s",
-			stamp(made), stamp(git.BranchUpdated), short(git.SHA))
+	if f.builtFromHead(serving, image) {
+		fit(git.SHA, "the image was made at %s, after the last change of the deploy branch at %s, whose head is %s",
+			stamp(cmp.Or(image.built, image.Created)), stamp(git.BranchUpdated), short(git.SHA))
 	}
-	if deployed := f.deployedRevision(); f.unchangedSinceDeploy(made, serving) {
+	if deployed := f.deployedRevision(); f.unchangedSinceDeploy(serving, image) {
 		fit(deployed, "the last deploy that ended well and named its commit was of %s, and there is no sign of a build since", short(deployed))
 	}
 	if len(fits) == 1 {
@@ -194,30 +202,36 @@ func (f facts) infer(d *Deployment, serving Container) {
 }
 
 // builtFromHead tells whether the image must have been built from what is the head of the deploy branch now, because
-// it was made after the branch last moved. Branch times are whole seconds. A GIT_REV that is neither the head nor the
-// last deploy tells of a push that failed (its branch never moved) and may have been started later.
-func (f facts) builtFromHead(made time.Time, serving Container) bool {
-	git := f.app.Git
-	if git.SHA == "" || made.IsZero() || git.BranchUpdated.IsZero() || !made.Truncate(time.Second).After(git.BranchUpdated) {
+// its files are younger than the last change of the branch, whose time is in whole seconds. Where the last deploy that
+// ended well was of the head, the image's own time will do: a build and a mere release both give that commit. A GIT_REV
+// that is neither the head nor the last deploy tells of a push that failed, which never moves the branch, and whose image
+// may have been started later.
+func (f facts) builtFromHead(serving Container, image Image) bool {
+	git, deployed, rev := f.app.Git, f.deployedRevision(), f.revision(serving)
+	t := image.built
+	if t.IsZero() && same(git.SHA, deployed) {
+		t = image.Created
+	}
+	if git.SHA == "" || git.BranchUpdated.IsZero() || !t.Truncate(time.Second).After(git.BranchUpdated) {
 		return false
 	}
-	rev := f.revision(serving)
-	return rev == "" || same(rev, git.SHA) || same(rev, f.deployedRevision())
+	return rev == "" || same(rev, git.SHA) || same(rev, deployed)
 }
 
 // unchangedSinceDeploy tells whether what runs must be the commit of the last deploy that ended well and was given one.
-// With all times known: the image is not newer than the end of that deploy, and no containers were made from the cache
+// With all times known: the image is not younger than the end of that deploy, and no containers were made from the cache
 // of a later build either. With a time missing: the branch has not moved since, and GIT_REV does not say otherwise.
-func (f facts) unchangedSinceDeploy(made time.Time, serving Container) bool {
+func (f facts) unchangedSinceDeploy(serving Container, image Image) bool {
 	commit, head := f.deployedRevision(), f.app.Git.SHA
 	if commit == "" {
 		return false
 	}
-	if made.IsZero() || f.sourceSet.IsZero() {
+	t := cmp.Or(image.built, image.Created)
+	if t.IsZero() || f.sourceSet.IsZero() {
 		rev := f.revision(serving)
 		return same(commit, head) && (rev == "" || same(rev, commit))
 	}
-	if made.After(f.sourceSet) {
+	if t.After(f.sourceSet) {
 		return false
 	}
 	moved := f.app.Git.BranchUpdated

@@ -42,7 +42,9 @@ func built(image, commit string, minute int) Entry {
 	return Entry{At: at(minute), Run: "1", Commit: commit, Image: image}
 }
 
-func made(image string, minute int) Image { return Image{ID: image, Created: at(minute)} }
+func made(image string, minute int) Image {
+	return Image{ID: image, Created: at(minute), built: at(minute)}
+}
 
 // happycows is the app after its reports said: the branch is at head since minute updated, config holds GIT_REV rev,
 // and the last deploy that ended well was of source.

@@ -61,7 +61,7 @@ func (d *database) migration(ctx context.Context) (*backup.Migration, error) {
 		SELECT n.nspname::text, c.relname::text, array_agg(a.attname::text)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
 		WHERE c.relkind = 'r' AND (c.relname = ANY($1) OR c.relname = 'ar_internal_metadata') AND a.attnum > 0 AND NOT a.attisdropped
-		GROUP BY 1, 2 ORDER BY n.nspname <> 'public', 1, 2`, names)
+		GROUP BY n.nspname, c.relname ORDER BY n.nspname <> 'public', n.nspname, c.relname`, names)
 	if err != nil {
 		return nil, err
 	}

@@ -104,7 +104,7 @@ func vouch(present map[string]int64, trusted *backup.Manifest) map[string]bool {
 
 // Rows stores COPY text, row by row, and fingerprints it.
 func (w *Writer) Rows(src io.Reader) (*backup.Content, error) {
-	content := &backup.Content{}
+	content := &backup.Content{Segments: []*backup.Segment{}} // in JSON an empty list, not null
 	first, err := w.buffer()
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (w *Writer) Rows(src io.Reader) (*backup.Content, error) {
 
 // Bytes stores content that has no rows.
 func (w *Writer) Bytes(src io.Reader) (*backup.Content, error) {
-	content := &backup.Content{}
+	content := &backup.Content{Segments: []*backup.Segment{}} // in JSON an empty list, not null
 	hash := sha256.New()
 	for {
 		buf, err := w.buffer()

@@ -1,0 +1,49 @@
+package repository
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+)
+
+// TestFormatPage holds doc/format.md to the code: its example values and its numbers.
+func TestFormatPage(t *testing.T) {
+	identity, err := age.ParseX25519Identity("AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SFJ7XFS")
+	check(t, err)
+	info := Info{
+		Format: 1, ID: "000102030405060708090a0b0c0d0e0f", Recipients: []string{identity.Recipient().String()},
+		Created: time.Date(2026, 11, 21, 7, 47, 0, 0, time.UTC),
+	}
+	keys := deriveKeys(identity, info.ID)
+	var digest backup.RowDigest
+	digest.Add([]byte("1\tcow"))
+	page, err := os.ReadFile("../../doc/format.md")
+	check(t, err)
+	for what, value := range map[string]string{
+		"identity":        identity.String(),
+		"recipient":       identity.Recipient().String(),
+		"segment key":     hex.EncodeToString(keys.segments),
+		"manifest key":    hex.EncodeToString(keys.manifests),
+		"mac of the info": info.mac(keys),
+		"segment name":    keys.segmentName([]byte("1\tcow\n")),
+		"mac of a record": keys.mac(manifestObject("happycows-db-20261121T074700Z"), []byte("{}")),
+		"row digest":      digest.String(),
+		"mac line":        macLine,
+		"limit":           fmt.Sprintf("%d MiB of plain content", maxPlain>>20),
+		"largest segment": fmt.Sprintf("%d MiB at most", (maxSegment+readSize)>>20),
+		"kind of full":    fmt.Sprintf("| %d | full segment", kindFull),
+		"kind of record":  fmt.Sprintf("| %d | record", kindRecord),
+		"format":          fmt.Sprintf("format %d", Format),
+	} {
+		if !strings.Contains(string(page), value) {
+			t.Errorf("doc/format.md does not hold the %s: %s", what, value)
+		}
+	}
+}
