@@ -52,16 +52,18 @@ demo: ## back up the example app in a sandbox, and show what was made
 
 release: release-amd64 release-arm64 ## make the release tarballs in dist/
 
-# One folder at the top, as dokku plugin:install wants it. The same sources and Go give the same bytes.
+# One folder at the top, as dokku plugin:install wants it; the same sources and Go give the same bytes. It is filled in a folder whose
+# name begins with a dot, where Go looks for no packages.
 release-%:
-	rm -rf $(DIST)/$*
-	mkdir -p $(DIST)/$*/$(RELEASE)/bin
-	cp -a $(RELEASED) $(DIST)/$*/$(RELEASE)
-	GOARCH=$* ./build.sh $(DIST)/$*/$(RELEASE)/bin/dokku-backup
-	echo linux/$* >$(DIST)/$*/$(RELEASE)/bin/release
-	tar --create --directory $(DIST)/$* --sort name --format gnu --owner 0 --group 0 --numeric-owner --mode u=rwX,go=rX --mtime @0 \
+	rm -rf $(DIST)/.$*
+	mkdir -p $(DIST)/.$*/$(RELEASE)/bin
+	cp -a $(RELEASED) $(DIST)/.$*/$(RELEASE)
+	rm -rf $(DIST)/.$*/$(RELEASE)/doc/*_test.go $(DIST)/.$*/$(RELEASE)/doc/testdata
+	GOARCH=$* ./build.sh $(DIST)/.$*/$(RELEASE)/bin/dokku-backup
+	echo linux/$* >$(DIST)/.$*/$(RELEASE)/bin/release
+	tar --create --directory $(DIST)/.$* --sort name --format gnu --owner 0 --group 0 --numeric-owner --mode u=rwX,go=rX --mtime @0 \
 	  $(RELEASE) | gzip --best --no-name >$(DIST)/$(RELEASE)-linux-$*.tar.gz
-	rm -rf $(DIST)/$*
+	rm -rf $(DIST)/.$*
 	@echo $(DIST)/$(RELEASE)-linux-$*.tar.gz
 
 clean: ## remove what was built

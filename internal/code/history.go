@@ -102,7 +102,7 @@ type history struct {
 	objects []packed
 	index   map[plumbing.Hash]int           // position in objects
 	trees   map[plumbing.Hash]plumbing.Hash // root folder by commit
-	missing []plumbing.Hash // parents that a shallow repository lacks
+	missing []plumbing.Hash                 // parents that a shallow repository lacks
 }
 
 // packed is one object of a history.

@@ -41,12 +41,13 @@ type Deployment struct {
 
 // facts is all that the decision rests on.
 type facts struct {
-	app        App         // its reports
-	containers []Container // of its processes, stopped ones included
-	images     []Image     // of the containers, as far as they still exist
-	latest     Image       // dokku/<app>:latest, which the next container would be made from; zero when there is none
-	ledger     []Entry
-	sourceSet  time.Time // when DeployMetadata was written; zero when not known
+	app          App         // its reports
+	containers   []Container // of its processes, stopped ones included
+	images       []Image     // of the containers, as far as they still exist
+	latest       Image       // dokku/<app>:latest, which the next container would be made from; zero when there is none
+	ledger       []Entry
+	ledgerFailed bool      // it is there and cannot be read
+	sourceSet    time.Time // when DeployMetadata was written; zero when not known
 }
 
 // Deployed finds out which commit of the app is deployed. An app that does not exist is a backup.Problem matching
@@ -59,19 +60,31 @@ func (h *Host) Deployed(ctx context.Context, app string) (Deployment, error) {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.report(gctx, "apps:report", app, f.app.parseApps) })
 	g.Go(func() error { return h.report(gctx, "git:report", app, f.app.parseGit) })
-	g.Go(func() error { return h.report(gctx, "ps:report", app, f.app.parsePs) })
-	g.Go(func() error { return h.report(gctx, "ps:scale", app, f.app.parseScale) })
-	g.Go(func() (err error) { f.app.Config, err = h.Config(gctx, app); return err })
 	g.Go(func() (err error) { f.containers, err = h.Containers(gctx, app); return err })
 	if err := g.Wait(); err != nil {
 		return Deployment{}, err
 	}
+	// Each question costs a good part of a second, so the others are asked only where their answer matters.
+	serving, found := f.serving()
+	if !found {
+		g, gctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return h.report(gctx, "ps:report", app, f.app.parsePs) })
+		g.Go(func() error { return h.report(gctx, "ps:scale", app, f.app.parseScale) })
+		if err := g.Wait(); err != nil {
+			return Deployment{}, err
+		}
+	}
 	var err error
 	if f.ledger, err = h.Ledger().Entries(app); err != nil {
-		return Deployment{}, err
+		f.ledgerFailed = true // a backup of an unknown commit is better than none
 	}
 	if f.images, f.latest, err = h.imagesOf(ctx, f); err != nil {
 		return Deployment{}, err
+	}
+	if _, recorded := f.recorded(serving.ImageID); !recorded {
+		if f.app.Config, err = h.Config(ctx, app); err != nil {
+			return Deployment{}, err
+		}
 	}
 	// Dokku has no command for this time. Where the file is not as expected the time is unknown, no more.
 	// Source: PropertyWrite in Dokku's plugins/common/properties.go.

@@ -29,13 +29,13 @@ func TestParseContainer(t *testing.T) {
 		Running: true, Status: "running",
 		Env:      map[string]string{"POSTGRES_PASSWORD": "00000000000000000000000000000000", "LANG": "en_US.utf8", "OPTIONS": "a=b"},
 		Labels:   map[string]string{"dokku": "service", "dokku.service": "postgres"},
-		Networks: []Network{{"bridge", ""}, {"practice-net", "172.19.0.2"}, {"six", "fd00::2"}, {"zebra", "172.20.0.2"}},
+		Networks: []Network{{"bridge", ""}, {"alpha", "172.20.0.2"}, {"practice-net", "172.19.0.2"}, {"six", "fd00::2"}},
 		Mounts:   []Mount{{"/var/lib/dokku/services/postgres/happycows-db-practice/data", "/var/lib/postgresql/data"}},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if got, want := got[0].Address(), "172.19.0.2"; got != want {
+	if got, want := got[0].Address(), "172.20.0.2"; got != want {
 		t.Errorf("address: got %q, want %q", got, want)
 	}
 	if got := (Container{}).Address(); got != "" {

@@ -27,11 +27,11 @@ func TestWeighInferred(t *testing.T) {
 		a.Git.RevEnvVar, a.Config = "", map[string]string{}
 		return a
 	}
-	unknown := []string{"the ledger does not know the image", "does not leave exactly one commit", "candidate"}
+	unknown := []string{"the ledger does not know image", "does not leave exactly one commit", "candidate"}
 
 	testWeigh(t, []weighCase{
 		{"git:sync --build A", facts{app: a, containers: runs(imageA, 2, commitA), images: images, sourceSet: at(3)},
-			commitA, backup.Inferred, StateRunning, imageA, []string{"ledger does not know", "after the last change of the deploy branch", "last deploy that ended well"}},
+			commitA, backup.Inferred, StateRunning, imageA, []string{"the ledger does not know image aaaaaaaaaaaa", "after the last change of the deploy branch", "last deploy that ended well"}},
 		{"git:sync B without a build", facts{app: happycows(commitB, 10, commitA, commitA), containers: runs(imageA, 2, commitA), images: images, sourceSet: at(3)},
 			commitA, backup.Inferred, StateRunning, imageA, nil},
 		{"git:sync B without a build, time of the last deploy not known", facts{app: happycows(commitB, 10, commitA, commitA), containers: runs(imageA, 2, commitA), images: images},
@@ -49,6 +49,16 @@ func TestWeighInferred(t *testing.T) {
 			commitA, backup.Inferred, StateRunning, imageA, nil},
 		{"pushed C crashes, then config:set starts it after all", facts{app: push(happycows(commitA, 3, commitC, commitA)), containers: runs(imageC, 40, commitC), images: images, sourceSet: at(3)},
 			"", backup.Unknown, StateRunning, imageC, unknown},
+		{"the same, where C only changed a setting of the image", facts{app: push(happycows(commitA, 3, commitC, commitA)), containers: runs(imageC, 40, commitC), images: []Image{released(imageC, 1, 31)}, sourceSet: at(4)},
+			"", backup.Unknown, StateRunning, imageC, unknown},
+		{"the ledger cannot be read", facts{app: a, containers: runs(imageA, 2, commitA), images: images, sourceSet: at(3), ledgerFailed: true},
+			commitA, backup.Inferred, StateRunning, imageA, []string{"ledger cannot be read"}},
+		{"the same, time of the last deploy not known", facts{app: push(happycows(commitA, 3, commitC, commitA)), containers: runs(imageC, 40, commitC), images: images},
+			"", backup.Unknown, StateRunning, imageC, unknown},
+		{"git:sync B without a build, time of the branch not known", facts{app: with(happycows(commitB, 0, commitA, commitA), func(a *App) { a.Git.BranchUpdated = time.Time{} }), containers: runs(imageA, 2, commitA), images: images, sourceSet: at(3)},
+			commitA, backup.Inferred, StateRunning, imageA, nil},
+		{"scaled to zero, then git:sync B without a build", facts{app: scaledToZero(happycows(commitB, 10, commitA, commitA)), latest: made(imageA, 1), sourceSet: at(3)},
+			"", backup.Unknown, StateScaledToZero, imageA, unknown},
 		{"push: the branch moves after the deploy", facts{app: push(happycows(commitA, 4, commitA, commitA)), containers: runs(imageA, 2, commitA), images: images, sourceSet: at(3)},
 			commitA, backup.Inferred, StateRunning, imageA, nil},
 		{"push, then config:set", facts{app: push(happycows(commitA, 4, commitA, commitA)), containers: runs(imageA, 40, commitA), images: images, sourceSet: at(3)},

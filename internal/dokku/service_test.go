@@ -6,7 +6,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
 )
 
 // plugins makes a host whose enabled plugins are three datastores, one of them without export, and a core plugin.
@@ -82,8 +85,11 @@ func TestFind(t *testing.T) {
 			if got != tt.want || !errors.Is(err, tt.err) {
 				t.Errorf("got %v, %v; want %v, %v", got, err, tt.want, tt.err)
 			}
-			if err != nil && err.Error() != tt.text {
-				t.Errorf("got  %s\nwant %s", err, tt.text)
+			var p *backup.Problem
+			if errors.As(err, &p) {
+				if got := strings.Join(append([]string{p.Message}, p.Hints...), "; "); got != tt.text {
+					t.Errorf("got  %s\nwant %s", got, tt.text)
+				}
 			}
 		})
 	}

@@ -173,7 +173,12 @@ func (f facts) record(d *Deployment, e Entry, served bool) {
 
 // infer looks for the one commit that fits the traces of deploys that happened before this plugin was there.
 func (f facts) infer(d *Deployment, serving Container, image Image) {
-	d.say("the ledger does not know the image: it was built before this plugin was installed, or while it was disabled")
+	switch {
+	case f.ledgerFailed:
+		d.say("the ledger cannot be read")
+	case d.ImageID != "":
+		d.say("the ledger does not know image %s: it was built before this plugin was installed, or while it was disabled", shortImage(d.ImageID))
+	}
 	git := f.app.Git
 	var fits []string
 	fit := func(commit, why string, args ...any) {
@@ -219,29 +224,26 @@ func (f facts) builtFromHead(serving Container, image Image) bool {
 }
 
 // unchangedSinceDeploy tells whether what runs must be the commit of the last deploy that ended well and was given one.
-// With all times known: the image is not younger than the end of that deploy, and no containers were made from the cache
-// of a later build either. With a time missing: the branch has not moved since, and GIT_REV does not say otherwise.
+// With all times known: the image's files are not younger than the end of that deploy, nor is the image itself where
+// GIT_REV names another commit, and no container can come from the build cache of a later branch. With a time missing: the
+// branch has not moved since, and GIT_REV does not say otherwise.
 func (f facts) unchangedSinceDeploy(serving Container, image Image) bool {
-	commit, head := f.deployedRevision(), f.app.Git.SHA
+	commit, head, rev := f.deployedRevision(), f.app.Git.SHA, f.revision(serving)
 	if commit == "" {
 		return false
 	}
-	t := cmp.Or(image.built, image.Created)
-	if t.IsZero() || f.sourceSet.IsZero() {
-		rev := f.revision(serving)
-		return same(commit, head) && (rev == "" || same(rev, commit))
-	}
-	if t.After(f.sourceSet) {
-		return false
-	}
-	moved := f.app.Git.BranchUpdated
+	otherRev := rev != "" && !same(rev, commit)
+	built, moved := cmp.Or(image.built, image.Created), f.app.Git.BranchUpdated
 	switch {
-	case same(commit, head), !moved.IsZero() && !moved.After(f.sourceSet):
-		return true // whatever was built since was built from this commit
-	case serving.Created.IsZero():
+	case built.IsZero() || f.sourceSet.IsZero():
+		return same(commit, head) && !otherRev
+	case built.After(f.sourceSet), image.Created.After(f.sourceSet) && otherRev:
 		return false
 	}
-	return !serving.Created.After(f.sourceSet) || serving.Created.Before(moved)
+	if same(commit, head) {
+		return true // whatever was built since was built from this commit
+	}
+	return serving.ID != "" && (!serving.Created.After(f.sourceSet) || serving.Created.Before(moved))
 }
 
 // deployedRevision is the commit in the metadata of the deploy source: the commit itself, or URL#commit. Dokku writes it

@@ -15,7 +15,7 @@ import (
 
 // TestFormatPage holds doc/format.md to the code: its example values and its numbers.
 func TestFormatPage(t *testing.T) {
-	identity, err := age.ParseX25519Identity("AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SFJ7XFS")
+	identity, err := age.ParseX25519Identity("AGE-SECRET-KEY-1NHYSDXJCPM34MQM8EW97KPAJJ53KGYNNG3CYCLN03FHVV8PZZAJQRWTCUK")
 	check(t, err)
 	info := Info{
 		Format: 1, ID: "000102030405060708090a0b0c0d0e0f", Recipients: []string{identity.Recipient().String()},

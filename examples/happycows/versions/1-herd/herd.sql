@@ -1,0 +1,4 @@
+SELECT id || ' ' || name
+FROM cows
+ORDER BY id
+LIMIT 100

@@ -1,0 +1,4 @@
+SELECT id || ' ' || name || ' is ' || mood
+FROM cows
+ORDER BY name, id
+LIMIT 100
