@@ -1,0 +1,3 @@
+package dokku
+
+func (c *call) importPostgres(image string) error { return fail("not yet: %s", image) }
