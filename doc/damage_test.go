@@ -97,13 +97,13 @@ func TestRecoverDamage(t *testing.T) {
 		other  bool // the other app's config is still given
 	}{
 		{"segment missing", func(root, _ string, m *backup.Manifest) error { return os.Remove(segment(root, m)) }, "NOT WHOLE: segments/", true},
-		{"segment flipped", func(root, _ string, m *backup.Manifest) error { return flip(segment(root, m), 150) }, "does not decrypt", true},
+		{"segment flipped", func(root, _ string, m *backup.Manifest) error { return flip(segment(root, m), 150) }, "does not pass through age", true},
 		{"segment of another", func(root, _ string, m *backup.Manifest) error {
 			one, _ := segmentOf(root, m, "one")
 			return os.Rename(one, segment(root, m))
 		}, "bytes instead of", false},
 		{"manifest missing", func(root, _ string, m *backup.Manifest) error { return os.Remove(manifest(root)) }, "is missing", false},
-		{"manifest flipped", func(root, _ string, m *backup.Manifest) error { return flip(manifest(root), 150) }, "does not decrypt", false},
+		{"manifest flipped", func(root, _ string, m *backup.Manifest) error { return flip(manifest(root), 150) }, "does not pass through age", false},
 		{"segment as manifest", func(root, _ string, m *backup.Manifest) error { return os.Rename(segment(root, m), manifest(root)) }, "not authentic", false},
 		{"info changed", func(root, _ string, m *backup.Manifest) error {
 			return flip(filepath.Join(root, "repository.json"), 40)

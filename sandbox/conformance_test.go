@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // step is one command of a transcript with what it answered.
@@ -235,9 +234,7 @@ func (r *replay) replay(t *testing.T, s step) {
 		s.stdout = strings.TrimPrefix(s.stdout, "line2\n")
 	}
 	s.stdout = strings.ReplaceAll(s.stdout, "/var/lib/dokku/data/backup/code.bundle", "/srv/git/code.bundle")
-	start := time.Now()
 	stdout, stderr, code := r.h.run(t, r.ours(words(s.command))...)
-	if took := time.Since(start); took > 3*time.Second { t.Logf("SLOW %s %s", took, s.command) }
 	for _, c := range []struct{ what, got, want string }{
 		{"stdout", normal(stdout, r.known), normal(s.stdout, nil)},
 		{"stderr", normal(stderr, r.known), normal(s.stderr, nil)},

@@ -1,6 +1,6 @@
 package backup
 
-// Exit codes of the program, documented in doc/exit-codes.md. 10 is never used: to Dokku it means "not my command".
+// Exit codes of the program, documented in README.md. 10 is never used: to Dokku it means "not my command".
 const (
 	ExitOK          = 0
 	ExitFailed      = 1

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,10 +84,8 @@ func (a apps) Bundle(ctx context.Context, app backup.App, w io.Writer) (commits 
 	if err != nil {
 		return 0, nil, noCode(app, err)
 	}
-	if branch == "" {
-		branch = app.Branch // no branch holds the commit any more: it was force-pushed over
-	}
-	info, err := repo.Bundle(ctx, w, app.Commit, branch)
+	// Where no branch holds the commit any more, it was force-pushed over.
+	info, err := repo.Bundle(ctx, w, app.Commit, cmp.Or(branch, app.Branch, "main"))
 	if err != nil {
 		return 0, nil, noCode(app, err)
 	}

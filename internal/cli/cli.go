@@ -40,7 +40,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	p.ui = ui.New(stderr, os.Getenv("DOKKU_QUIET_OUTPUT") != "")
 	err := p.run(ctx, args[1:])
 	if err != nil && ctx.Err() != nil {
-		p.ui.Warn("interrupted; nothing was kept of this run, earlier backups are intact")
+		p.ui.Warn("interrupted; backups made before are intact")
 		return backup.ExitInterrupted
 	}
 	return p.explain(err)

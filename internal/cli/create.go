@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -112,7 +113,11 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 		return nil, err
 	}
 	defer func() {
-		err = errors.Join(err, run.End(err))
+		failure := err
+		if err != nil && ctx.Err() != nil {
+			failure = errors.New("it was interrupted")
+		}
+		err = errors.Join(err, run.End(failure))
 	}()
 	repo, err := p.setUpRepository(ctx)
 	if err != nil {
@@ -126,6 +131,8 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 	if err != nil {
 		return nil, errors.Join(err, release())
 	}
+	// Buffers are few and kept, so collecting early costs little, and memory is what a small host lacks.
+	debug.SetGCPercent(20)
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, &backup.Problem{
 		Message: fmt.Sprintf("the backup took longer than %s and was given up; nothing was kept of it, earlier backups are intact", timeout),
 		Hints:   []string{"allow it more time: --timeout MINUTES"},
@@ -176,17 +183,6 @@ func (p *program) collectQuietly(repo *repository.Repository) {
 
 // captureInto wires the parts of the job together and runs it.
 func (p *program) captureInto(ctx context.Context, repo *repository.Repository, run *runs.Run, service dokku.Service, folder string, job capture.Job) (*backup.Manifest, error) {
-	info, err := p.host.Info(ctx, service)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Running() {
-		return nil, dokku.Stopped(service)
-	}
-	container, err := p.host.Container(ctx, info.ContainerID)
-	if err != nil {
-		return nil, err
-	}
 	entries, err := p.entries(ctx, repo, service.Name)
 	if err != nil {
 		return nil, err
@@ -198,6 +194,17 @@ func (p *program) captureInto(ctx context.Context, repo *repository.Repository, 
 	if err := run.Announce(runs.Record{
 		ID: job.ID, Service: service.String(), PID: os.Getpid(), Started: time.Now(), Note: job.Note, Trigger: job.Trigger,
 	}); err != nil {
+		return nil, err
+	}
+	info, err := p.host.Info(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Running() {
+		return nil, dokku.Stopped(service)
+	}
+	container, err := p.host.Container(ctx, info.ContainerID)
+	if err != nil {
 		return nil, err
 	}
 	server, err := p.server(service, info, container)

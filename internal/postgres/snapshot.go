@@ -44,7 +44,7 @@ func (s *Server) Open(ctx context.Context) (_ *Snapshot, err error) {
 		return nil, err
 	}
 	for _, name := range names {
-		d := &database{Database: backup.Database{Name: name}}
+		d := &database{Database: backup.Database{Name: name, Tables: []backup.Table{}}}
 		if d.conn, err = s.connect(ctx, name); err != nil {
 			return nil, err
 		}

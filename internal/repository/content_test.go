@@ -64,6 +64,9 @@ func TestRowsRoundTrip(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if raceEnabled && len(tt.text) > 20<<20 {
+				t.Skip("ten times as slow; tested without -race")
+			}
 			r, _ := create(t)
 			w, err := r.NewWriter(t.Context(), 2, nil)
 			check(t, err)
@@ -204,7 +207,9 @@ func TestSourceFails(t *testing.T) {
 }
 
 func TestReuse(t *testing.T) {
-	a, b := rows(1, 300_000), rows(2, 100_000)
+	a, b := rows(1, 300_000), rows(2, 30_000)
+	r, _ := create(t)
+	first := mustRun(t, r, second(1), a, b)
 	middle := len(a)/2 + bytes.IndexByte(a[len(a)/2:], '\n') + 1
 	inserted := bytes.Join([][]byte{a[:middle], []byte("4711\ta new cow\n"), a[middle:]}, nil)
 	tests := []struct {
@@ -217,13 +222,11 @@ func TestReuse(t *testing.T) {
 		{"the other order", [][]byte{b, a}, 0, true},
 		{"the same table twice", [][]byte{a, a, b}, 0, true},
 		{"one row inserted", [][]byte{inserted, b}, 0.35, false},
-		{"the small table changed", [][]byte{a, rows(3, 100_000)}, 0.30, false},
+		{"the small table changed", [][]byte{a, rows(3, 30_000)}, 0.15, false},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r, _ := create(t)
-			first := mustRun(t, r, second(1), a, b)
-			next := mustRun(t, r, second(2), tt.tables...)
+			next := mustRun(t, r, second(2+i), tt.tables...)
 			share := float64(next.Stored.New) / float64(first.Stored.New)
 			if share > tt.most {
 				t.Errorf("new: got %.3f of the first backup's, want at most %.2f", share, tt.most)
@@ -231,7 +234,7 @@ func TestReuse(t *testing.T) {
 			if tt.wantReusedAll && next.Stored.Reused != first.Stored.New {
 				t.Errorf("reused: got %d bytes, want all %d", next.Stored.Reused, first.Stored.New)
 			}
-			wantGood(t, r, second(2))
+			wantGood(t, r, second(2+i))
 		})
 	}
 }
@@ -333,8 +336,8 @@ func TestVerifyNames(t *testing.T) {
 // TestReaderStops: a reader that is cancelled half-way says so; it never looks as if the content ended there.
 func TestReaderStops(t *testing.T) {
 	r, _ := create(t)
-	m := mustRun(t, r, second(1), rows(1, 200_000))
-	for range 20 {
+	m := mustRun(t, r, second(1), rows(1, 60_000))
+	for range 10 {
 		ctx, cancel := context.WithCancel(t.Context())
 		reader := r.Reader(ctx, m.Services[0].Databases[0].Tables[0].Content)
 		_, err := io.ReadFull(reader, make([]byte, 1000))
@@ -354,6 +357,9 @@ func TestMemory(t *testing.T) {
 	}
 	const most = 160 << 20 // DESIGN: peak of the program
 	size := int64(300 << 20)
+	if raceEnabled {
+		size = 60 << 20 // ten times as slow
+	}
 	r, _ := create(t)
 	block := rows(1, 100_000)
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(120 << 20)) // as the program does; garbage alone can take as much again

@@ -212,7 +212,7 @@ func TestCollectKeepsBases(t *testing.T) {
 // TestTwoWriters: runs of two services at once share what is equal and harm nothing.
 func TestTwoWriters(t *testing.T) {
 	r, _ := create(t)
-	shared := rows(1, 60_000)
+	shared := rows(1, 10_000)
 	var group sync.WaitGroup
 	errs := make([]error, 4)
 	for i := range errs {
@@ -238,7 +238,7 @@ func TestCancel(t *testing.T) {
 	check(t, err)
 	cause := errors.New("the user had enough")
 	cancel(cause)
-	_, err = w.Rows(bytes.NewReader(rows(1, 1_000_000)))
+	_, err = w.Rows(bytes.NewReader(rows(1, 200_000)))
 	if !errors.Is(err, cause) {
 		t.Errorf("rows: got error %v, want %v", err, cause)
 	}
@@ -252,7 +252,7 @@ func TestFullStore(t *testing.T) {
 	r, store := create(t)
 	mustRun(t, r, second(1), rows(1, 100))
 	full := errors.New("no space left on device")
-	_, err := run(t.Context(), r.through(t, refusing{store, full}), second(2), rows(2, 300_000))
+	_, err := run(t.Context(), r.through(t, refusing{store, full}), second(2), rows(2, 100_000))
 	if !errors.Is(err, full) {
 		t.Errorf("got error %v, want %v", err, full)
 	}

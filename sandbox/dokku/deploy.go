@@ -136,6 +136,7 @@ func (c *call) startOne(a *App, process string, n int, command string, replaces 
 	u.name = fmt.Sprintf("%s.upcoming-%d", u.final, rand.IntN(32768))
 	id, err := c.ask(c.containerArgs(a, u.name, process, dyno, command)...)
 	if err != nil {
+		_, _ = c.ask("rm", "-f", u.name)
 		return u, fail("%s", err)
 	}
 	u.id = id

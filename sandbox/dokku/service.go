@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dokku-backup/dokku-backup/sandbox/postgres"
 	"github.com/dokku-backup/dokku-backup/sandbox/state"
 )
 
@@ -119,11 +120,11 @@ func (c *call) createService(name string, given map[string]string) error {
 		ConfigOptions: given["--config-options"], CustomEnv: given["--custom-env"], InitialNetwork: given["--initial-network"],
 		PostCreate: given["--post-create-network"], PostStart: given["--post-start-network"], Memory: given["--memory"], ShmSize: given["--shm-size"]}
 	if s.ImageVersion == "" {
-		newest, err := newestServer()
+		newest, err := postgres.Newest()
 		if err != nil {
 			return err
 		}
-		s.ImageVersion = newest
+		s.ImageVersion = newest.Version
 	}
 	image := s.Image + ":" + s.ImageVersion
 	if _, err := c.ask("image", "inspect", image); err != nil {
@@ -166,13 +167,8 @@ func or(s, otherwise string) string {
 // startContainer makes a service's container as dokku-postgres does: it waits
 // for the server, makes the database, and turns TLS on.
 func (c *call) startContainer(s *Service) error {
-	major, _, _ := strings.Cut(s.ImageVersion, ".")
-	data := "/var/lib/postgresql/data"
-	if len(major) == 2 && major >= "18" {
-		data = "/var/lib/postgresql"
-	}
 	args := []string{"run", "-d", "--env=POSTGRES_PASSWORD=" + s.Password, "--hostname=" + s.container(), "--label=dokku.service=postgres",
-		"--label=dokku=service", "--name=" + s.container(), "--restart=always", "--volume=" + filepath.Join(c.h.serviceRoot(s.Name), "data") + ":" + data}
+		"--label=dokku=service", "--name=" + s.container(), "--restart=always", "--volume=" + filepath.Join(c.h.serviceRoot(s.Name), "data") + ":" + postgres.Volume(s.ImageVersion)}
 	args = append(args, c.ours("--label=")...)
 	for _, kv := range strings.Split(s.CustomEnv, ";") {
 		if kv != "" {
@@ -219,7 +215,7 @@ func (c *call) untilReady(s *Service) error {
 		if _, err = c.ask("exec", s.container(), "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"); err == nil {
 			return nil
 		}
-		if running, _ := c.ask("inspect", "--format", "{{.State.Running}}", s.container()); running != "true" {
+		if status, _ := c.ask("inspect", "--format", "{{.State.Status}}", s.container()); status != "running" {
 			break
 		}
 	}
@@ -249,6 +245,14 @@ func (c *call) serviceDestroy() error {
 		return err
 	}
 	c.verboseQuiet("Removing data")
+	if c.h.Docker {
+		// The files belong to a user of the container.
+		_, err := c.ask("run", "--rm", "-v", filepath.Join(c.h.serviceRoot(s.Name), "data")+":/data", "--entrypoint", "chmod",
+			s.Image+":"+s.ImageVersion, "-R", "777", "/data")
+		if err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(os.RemoveAll(c.h.serviceRoot(s.Name)), os.Remove(c.h.servicePath(s.Name))); err != nil {
 		return err
 	}

@@ -285,7 +285,7 @@ func (c *call) exec() error {
 	var missing missingProgram
 	if errors.As(err, &missing) {
 		// On stdout, as Docker has it: the transcripts show it.
-		fmt.Fprintln(c.out, "OCI runtime exec failed: exec failed: "+missing.Error())
+		fmt.Fprint(c.out, "OCI runtime exec failed: exec failed: "+missing.Error()+"\r\n")
 		return &Exit{126, ""}
 	}
 	if err != nil {

@@ -5,14 +5,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"sort"
 	"strings"
 
+	"github.com/dokku-backup/dokku-backup/sandbox/postgres"
 	"github.com/dokku-backup/dokku-backup/sandbox/state"
 )
 
@@ -118,51 +117,23 @@ func (e *Engine) tag(i *Image, name string) error {
 	return e.saveImage(i)
 }
 
-// PostgresServers maps each PostgreSQL that Debian's packages put on this
-// machine, by full version such as 15.18, to its bin folder.
-func PostgresServers() (map[string]string, error) {
-	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	if err != nil {
-		return nil, err
-	}
-	servers := map[string]string{}
-	for _, bin := range bins {
-		out, err := exec.Command(bin, "--version").Output()
-		if err != nil {
-			return nil, fmt.Errorf("ask %q for its version: %w", bin, err)
-		}
-		if m := regexp.MustCompile(`\(PostgreSQL\) (\d+\.\d+)`).FindSubmatch(out); m != nil {
-			servers[string(m[1])] = filepath.Dir(bin)
-		}
-	}
-	return servers, nil
-}
-
 // addPostgresImages makes an image postgres:VERSION for each server on this
 // machine, with the settings of the official image.
 func (e *Engine) addPostgresImages() error {
-	servers, err := PostgresServers()
+	servers, err := postgres.Servers()
 	if err != nil {
 		return err
 	}
-	for version, bin := range servers {
-		if _, err := e.image("postgres:" + version); err == nil {
+	for _, s := range servers {
+		if _, err := e.image("postgres:" + s.Version); err == nil {
 			continue
 		}
-		major, _, _ := strings.Cut(version, ".")
-		data := "/var/lib/postgresql/data"
-		if len(major) == 2 && major >= "18" {
-			data = "/var/lib/postgresql/" + major + "/docker"
-		}
-		sum := sha256.Sum256([]byte("postgres:" + version))
+		sum := sha256.Sum256([]byte("postgres:" + s.Version))
 		i := &Image{ID: "sha256:" + hex.EncodeToString(sum[:]), Created: now(), Architecture: runtime.GOARCH, Os: "linux",
-			Config: Config{
-				Env: []string{"PATH=" + defaultPath + ":/usr/lib/postgresql/" + major + "/bin", "PGDATA=" + data,
-					"LANG=en_US.utf8", "PG_MAJOR=" + major},
-				Entrypoint: []string{"docker-entrypoint.sh"}, Cmd: []string{"postgres"}, StopSignal: "SIGINT",
-			},
-			Sandbox: ImagePrivate{Postgres: bin}}
-		if err := e.tag(i, "postgres:"+version); err != nil {
+			Config: Config{Env: s.Env(), Entrypoint: []string{"docker-entrypoint.sh"}, Cmd: []string{"postgres"}, StopSignal: "SIGINT",
+				ExposedPorts: map[string]struct{}{"5432/tcp": {}}},
+			Sandbox: ImagePrivate{Postgres: s.Bin}}
+		if err := e.tag(i, "postgres:"+s.Version); err != nil {
 			return err
 		}
 	}
@@ -176,15 +147,12 @@ func (e *Engine) pull(ref string) (*Image, error) {
 		return i, nil
 	}
 	repo, tag, _ := strings.Cut(normalTag(ref), ":")
-	major, _, _ := strings.Cut(tag, ".")
-	all, err := e.images()
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range all {
-		if repo == "postgres" && slices.Contains(i.Config.Env, "PG_MAJOR="+major) {
-			return i, e.tag(i, ref)
+	if s, err := postgres.OfTag(tag); err == nil && repo == "postgres" {
+		i, err := e.image("postgres:" + s.Version)
+		if err != nil {
+			return nil, err
 		}
+		return i, e.tag(i, ref)
 	}
 	return nil, fmt.Errorf("manifest for %s not found: manifest unknown: manifest unknown: %w", normalTag(ref), ErrNotFound)
 }

@@ -25,7 +25,8 @@ import (
 func Shim() int {
 	// The program dies with the thread that started it (Pdeathsig).
 	runtime.LockOSThread()
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
+	// Received and dropped; to ignore them would make the program ignore them.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM)
 	unix.CloseOnExec(3)

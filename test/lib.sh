@@ -1,0 +1,156 @@
+# What the acceptance scripts share; each begins with: . "$ROOT/test/lib.sh"
+# shellcheck shell=bash
+#
+# test/run sets: P, the prefix of every app's and service's name; MODE, sandbox, docker or host; WORK, an empty folder of the script;
+# ROOT, this project; HISTORY, a folder with the example app's repository (file bundle) and its tags (file commits). On a real host
+# user dokku must be able to read what a command is given the path of: WORK is open to all, and what is secret goes into a 0700 folder in it.
+
+export DOKKU_LIB_ROOT=${DOKKU_LIB_ROOT:-/var/lib/dokku}
+data=$DOKKU_LIB_ROOT/data/backup
+
+# Of a script on a real host nothing stays, however it ends.
+tidy() {
+  local status=$? name
+  trap - EXIT
+  if [[ $MODE == host ]]; then
+    for name in $(timeout 60 dokku apps:list 2>/dev/null | grep "^$P"); do
+      timeout 60 dokku apps:destroy "$name" --force
+    done
+    for name in $(timeout 60 dokku postgres:list 2>/dev/null | grep --only-matching "$P[a-z0-9_-]*"); do
+      timeout 60 dokku postgres:destroy "$name" --force
+    done
+    for name in $(timeout 60 docker network ls --format '{{.Name}}' | grep "^$P"); do
+      timeout 60 docker network rm "$name"
+    done
+    for name in $(timeout 60 dokku backup:list 2>/dev/null | grep --only-matching "^$P[^ ]*Z"); do
+      timeout 60 dokku backup:unpin "$name"
+      timeout 60 dokku backup:delete "$name" --yes
+    done
+  fi >/dev/null 2>&1 </dev/null
+  exit "$status"
+}
+trap tidy EXIT
+trap 'fail "a command of the script itself failed"' ERR
+set -E
+
+# fail MESSAGE...: with the script's own line, not one of this file.
+fail() {
+  local i
+  trap - ERR
+  for i in "${!BASH_SOURCE[@]}"; do
+    [[ ${BASH_SOURCE[i]} == "${BASH_SOURCE[0]}" ]] || break
+  done
+  echo "${BASH_SOURCE[i]#"$ROOT/"}:${BASH_LINENO[i - 1]}: $*" >&2
+  exit 1
+}
+
+# skip WHAT: something cannot be tried here; test/run says so.
+skip() { echo "skipped: $1"; }
+
+# equal WHAT GOT WANT, holds WHAT GOT PART, lacks WHAT GOT PART, within WHAT GOT LIMIT
+equal() { [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"; }
+holds() { [[ $2 == *"$3"* ]] || fail "$1: got '$2', want it to hold '$3'"; }
+lacks() { [[ $2 != *"$3"* ]] || fail "$1: got '$2', want it not to hold '$3'"; }
+within() { [[ $2 -le $3 ]] || fail "$1: got $2, want at most $3"; }
+
+# expect_exit CODE COMMAND...: runs it, for a minute at most, and leaves its streams in $out and $err.
+expect_exit() {
+  local want=$1 got=0
+  shift
+  timeout --kill-after 5 60 "$@" >"$WORK/.out" 2>"$WORK/.err" || got=$?
+  out=$(<"$WORK/.out") err=$(<"$WORK/.err")
+  [[ $got -eq $want ]] || fail "$*: got exit $got, want $want; stdout: $out; stderr: $err"
+}
+
+# quietly COMMAND...: a step that must end well and whose output does not matter.
+quietly() { expect_exit 0 "$@"; }
+
+# json PATH <JSON: prints the values at the path, a line each. In it are names, indexes, * for each one of them and # for how many
+# there are: services.0.databases.*.name. What is not there gives no line.
+json() {
+  python3 -c '
+import json, sys
+found = [json.load(sys.stdin)]
+for step in sys.argv[1].split("."):
+    if step == "#":
+        found = [len(value or []) for value in found]
+    elif step == "*":
+        found = [item for value in found for item in (value.values() if isinstance(value, dict) else value)]
+    else:
+        found = [value[int(step)] if isinstance(value, list) else value[step] for value in found
+                 if value is not None and (int(step) < len(value) if isinstance(value, list) else step in value)]
+for value in found:
+    print(value if isinstance(value, str) else json.dumps(value, sort_keys=True))' "$1"
+}
+
+# commit TAG: its full SHA.
+commit() { sed -n "s/^$1 //p" "$HISTORY/commits"; }
+
+# app NAME, and deploy APP TAG: by git:sync from the bundle, and built.
+app() { quietly dokku apps:create "$1"; }
+deploy() { quietly dokku git:sync --build "$1" "$HISTORY/bundle" "$2"; }
+
+# service NAME [FLAG...]
+service() { quietly dokku postgres:create "$@"; }
+
+# container SERVICE
+container() { timeout 60 dokku postgres:info "$1" --id; }
+
+# database SERVICE: the name of its default one.
+database() { echo "${1//-/_}"; }
+
+# sql SERVICE [DATABASE [PSQL-FLAG...]] <SQL: stops at the first error; rows come plain.
+sql() {
+  local service=$1 name=${2:-$(database "$1")}
+  shift "$(($# > 2 ? 2 : $#))"
+  timeout 120 docker exec -i "$(container "$service")" psql -U postgres -d "$name" -v ON_ERROR_STOP=1 -qAtX "$@"
+}
+
+# happycows SERVICE APP [TAG]: the example app at v1, linked and seeded.
+happycows() {
+  service "$1"
+  app "$2"
+  quietly dokku postgres:link "$1" "$2"
+  deploy "$2" "${3:-v1}"
+  sql "$1" <"$ROOT/examples/happycows/seed.sql" >/dev/null
+}
+
+# backup SERVICE: makes one; leaves its id in $id and its manifest in $manifest.
+backup() {
+  quietly dokku backup:create "$1" --quiet
+  id=$out
+  quietly dokku backup:info "$id" --format json
+  manifest=$out
+}
+
+# field PATH: of $manifest.
+field() { json "$1" <<<"$manifest"; }
+
+# recover ID: by doc/recover, from a copy of the repository and the key alone, into the new folder $recovered.
+recover() {
+  local copy
+  copy=$(mktemp -d "$WORK/recovery.XXXXXX")
+  cp -a "$data/repository" "$copy/repository"
+  quietly dokku backup:key
+  (umask 077 && echo "$out" >"$copy/key")
+  recovered=$copy/out
+  quietly "$ROOT/doc/recover" "$copy/repository" "$copy/key" "$1" "$recovered"
+  lacks "doc/recover" "$out" "NOT WHOLE"
+}
+
+# load SERVICE DATABASE DUMP: into a new, empty database of that name, and no error is passed over.
+load() {
+  echo "CREATE DATABASE \"$2\" TEMPLATE template0" | sql "$1" template1
+  timeout 120 docker exec -i "$(container "$1")" pg_restore -U postgres --exit-on-error -d "$2" <"$3"
+}
+
+# digests SERVICE [DATABASE]: a line a table, with the digest of its rows as COPY shows them, in a fixed order. Rows of children
+# and partitions count as theirs alone.
+digests() {
+  local table
+  sql "$@" <<<"SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' ORDER BY 1" |
+    while read -r table; do
+      echo "SELECT '${table//\'/\'\'}', count(*), md5(string_agg(t::text, E'\n' ORDER BY t::text COLLATE \"C\")) FROM ONLY $table t;"
+    done | sql "$@"
+}
