@@ -1,5 +1,5 @@
-# What the acceptance scripts share; each begins with: . "$ROOT/test/lib.sh"
-# shellcheck shell=bash
+#!/usr/bin/env bash
+# What the acceptance scripts share. Each begins with: . "$ROOT/test/lib.sh"
 #
 # test/run sets: P, the prefix of every app's and service's name; MODE, sandbox, docker or host; WORK, an empty folder of the script;
 # ROOT, this project; HISTORY, a folder with the example app's repository (file bundle) and its tags (file commits). On a real host
@@ -16,13 +16,13 @@ tidy() {
     for name in $(timeout 60 dokku apps:list 2>/dev/null | grep "^$P"); do
       timeout 60 dokku apps:destroy "$name" --force
     done
-    for name in $(timeout 60 dokku postgres:list 2>/dev/null | grep --only-matching "$P[a-z0-9_-]*"); do
+    for name in $(timeout 60 dokku postgres:list 2>/dev/null | grep --only-matching "${P}[A-Za-z0-9_-]*"); do
       timeout 60 dokku postgres:destroy "$name" --force
     done
     for name in $(timeout 60 docker network ls --format '{{.Name}}' | grep "^$P"); do
       timeout 60 docker network rm "$name"
     done
-    for name in $(timeout 60 dokku backup:list 2>/dev/null | grep --only-matching "^$P[^ ]*Z"); do
+    for name in $(timeout 60 dokku backup:list 2>/dev/null | grep --only-matching "^${P}[^ ]*Z"); do
       timeout 60 dokku backup:unpin "$name"
       timeout 60 dokku backup:delete "$name" --yes
     done
@@ -30,7 +30,7 @@ tidy() {
   exit "$status"
 }
 trap tidy EXIT
-trap 'fail "a command of the script itself failed"' ERR
+trap 'fail "failed: $BASH_COMMAND"' ERR
 set -E
 
 # fail MESSAGE...: with the script's own line, not one of this file.
@@ -66,12 +66,12 @@ expect_exit() {
 quietly() { expect_exit 0 "$@"; }
 
 # json PATH <JSON: prints the values at the path, a line each. In it are names, indexes, * for each one of them and # for how many
-# there are: services.0.databases.*.name. What is not there gives no line.
+# there are: services.0.databases.*.name; the path . is all of it. What is not there gives no line.
 json() {
   python3 -c '
 import json, sys
 found = [json.load(sys.stdin)]
-for step in sys.argv[1].split("."):
+for step in filter(None, sys.argv[1].split(".")):
     if step == "#":
         found = [len(value or []) for value in found]
     elif step == "*":
@@ -151,6 +151,6 @@ digests() {
   sql "$@" <<<"SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' ORDER BY 1" |
     while read -r table; do
-      echo "SELECT '${table//\'/\'\'}', count(*), md5(string_agg(t::text, E'\n' ORDER BY t::text COLLATE \"C\")) FROM ONLY $table t;"
+      echo "SELECT '${table//\'/\'\'}', count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE \"C\")) FROM ONLY $table t;"
     done | sql "$@"
 }

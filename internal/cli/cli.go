@@ -60,19 +60,18 @@ func (p *program) explain(err error) int {
 		return backup.ExitWarnings
 	}
 	var problem *backup.Problem
-	if errors.As(err, &problem) {
+	var damage *repository.DamageError
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		p.ui.Warn("disk full: there is no room left for the repository; nothing was kept of this run, earlier backups are intact")
+		p.ui.Warn("make room, or remove old backups: dokku backup:delete ID")
+	case errors.As(err, &problem):
 		p.ui.Warn("%s", problem.Message)
 		for _, hint := range problem.Hints {
 			p.ui.Warn("%s", hint)
 		}
 		return problem.ExitCode()
-	}
-	var damage *repository.DamageError
-	var path *fs.PathError
-	switch {
-	case errors.Is(err, syscall.ENOSPC):
-		p.ui.Warn("disk full: there is no room left for the repository; nothing was kept of this run, earlier backups are intact")
-		p.ui.Warn("make room, or remove old backups: dokku backup:delete ID")
 	case errors.As(err, &damage):
 		p.ui.Warn("%s; find out what is affected: dokku backup:verify --all", damage)
 	case errors.As(err, &path) && errors.Is(err, fs.ErrPermission):
@@ -124,7 +123,7 @@ func (p *program) runCommand(ctx context.Context, command *cli.Command, args []s
 	command.Flags = append(command.Flags,
 		&cli.BoolFlag{Name: "quiet", Usage: "print nothing but data, warnings and errors"},
 		&cli.BoolFlag{Name: "trace", Hidden: true}, &cli.BoolFlag{Name: "force", Hidden: true}, &cli.StringFlag{Name: "app", Hidden: true})
-	command.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(command, "%s", err) }
+	command.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(command, "%s", flagWords(err)) }
 	command.HideHelp = true
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
 		return p.page(command)
@@ -166,13 +165,21 @@ func flagsFirst(command *cli.Command, args []string) []string {
 			rest = append(rest, args[i])
 		default:
 			flags = append(flags, args[i])
-			if takesValue[name] && i+1 < len(args) {
-				i++
+			if takesValue[name] {
+				if i++; i == len(args) {
+					return flags // without a value, which is told
+				}
 				flags = append(flags, args[i])
 			}
 		}
 	}
 	return append(append(flags, "--"), rest...)
+}
+
+// flagWords is an error of Go's flag package with flags as a person writes them.
+func flagWords(err error) string {
+	text := strings.TrimSuffix(err.Error(), ": parse error")
+	return strings.NewReplacer("flag provided but not defined: -", "there is no flag --", "flag -", "flag --", "argument: -", "value: --").Replace(text)
 }
 
 // usage is the problem of a command that was called wrongly.

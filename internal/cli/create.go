@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -74,9 +75,27 @@ func (p *program) create(c *cli.Context) error {
 		Note: c.String("note"), Trigger: "manual",
 	})
 	if err != nil {
-		return err
+		return notCreated(err, service)
 	}
 	return p.created(m, asJSON)
+}
+
+// notCreated adds to a failure that no hint was written for what it left, and where to look.
+func notCreated(err error, service dokku.Service) error {
+	var problem *backup.Problem
+	var damage *repository.DamageError
+	var path *fs.PathError
+	if errors.As(err, &problem) || errors.As(err, &damage) || errors.As(err, &path) {
+		return err
+	}
+	return &backup.Problem{
+		Message: err.Error(),
+		Hints: []string{
+			"nothing was kept of this run, earlier backups are intact",
+			fmt.Sprintf("see what the server says, and try again: dokku %s:logs %s", service.Type, service.Name),
+		},
+		Err: err,
+	}
 }
 
 // service is the service that is named, or, on a terminal, chosen from a list.
@@ -144,7 +163,7 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 	}
 	_ = os.RemoveAll(folder) // the next run does it otherwise
 	err = errors.Join(err, release())
-	if err != nil {
+	if err != nil || run.Died != nil { // what a killed run stored was there to be reused until now
 		p.collectQuietly(repo)
 	}
 	return m, err
@@ -183,17 +202,7 @@ func (p *program) collectQuietly(repo *repository.Repository) {
 
 // captureInto wires the parts of the job together and runs it.
 func (p *program) captureInto(ctx context.Context, repo *repository.Repository, run *runs.Run, service dokku.Service, folder string, job capture.Job) (*backup.Manifest, error) {
-	entries, err := p.entries(ctx, repo, service.Name)
-	if err != nil {
-		return nil, err
-	}
-	job.ID, job.Previous = nextID(service, entries, time.Now())
-	if job.Previous != nil && job.Previous.CreatedAt.After(time.Now()) {
-		job.Warnings = append(job.Warnings, fmt.Sprintf("the host's clock is behind: the backup before, %s, is from its future", job.Previous.ID))
-	}
-	if err := run.Announce(runs.Record{
-		ID: job.ID, Service: service.String(), PID: os.Getpid(), Started: time.Now(), Note: job.Note, Trigger: job.Trigger,
-	}); err != nil {
+	if err := p.begin(ctx, repo, run, service, &job); err != nil {
 		return nil, err
 	}
 	info, err := p.host.Info(ctx, service)
@@ -226,6 +235,26 @@ func (p *program) captureInto(ctx context.Context, repo *repository.Repository, 
 	return capture.Run(ctx, job)
 }
 
+// begin gives the job its id and the backup before it, and announces the run under that id.
+func (p *program) begin(ctx context.Context, repo *repository.Repository, run *runs.Run, service dokku.Service, job *capture.Job) error {
+	entries, err := p.entries(ctx, repo, service.Name)
+	if err != nil {
+		return err
+	}
+	failed, err := p.runs().Failed(service.Name)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	job.ID, job.Previous = nextID(service, entries, failed, now)
+	if job.Previous != nil && job.Previous.CreatedAt.After(now) {
+		job.Warnings = append(job.Warnings, fmt.Sprintf("the host's clock is behind: the backup before, %s, is from its future", job.Previous.ID))
+	}
+	return run.Announce(runs.Record{
+		ID: job.ID, Service: service.String(), PID: os.Getpid(), Started: now, Note: job.Note, Trigger: job.Trigger,
+	})
+}
+
 // server is how this program reaches the service.
 func (p *program) server(service dokku.Service, info dokku.ServiceInfo, container dokku.Container) (*postgres.Server, error) {
 	dsn, err := url.Parse(info.DSN)
@@ -247,10 +276,11 @@ func (p *program) server(service dokku.Service, info dokku.ServiceInfo, containe
 }
 
 // nextID is the id of a backup begun now, and the newest backup before it. An id that is taken, because the clock jumped
-// back, is not used again.
-func nextID(service dokku.Service, entries []repository.Entry, now time.Time) (backup.ID, *backup.Manifest) {
+// back or a run failed in this very second, is not used again.
+func nextID(service dokku.Service, entries []repository.Entry, failed []runs.Record, now time.Time) (backup.ID, *backup.Manifest) {
 	taken := func(id backup.ID) bool {
-		return slices.ContainsFunc(entries, func(e repository.Entry) bool { return e.ID == id })
+		return slices.ContainsFunc(entries, func(e repository.Entry) bool { return e.ID == id }) ||
+			slices.ContainsFunc(failed, func(r runs.Record) bool { return r.ID == id })
 	}
 	id := backup.NewID(service.Name, now)
 	for taken(id) {

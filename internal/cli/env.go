@@ -69,11 +69,13 @@ func (p *program) setUpRepository(ctx context.Context) (*repository.Repository, 
 		return nil, err
 	}
 	p.ui.Heading("First use: backups are kept in %s", p.repositoryPath())
-	p.ui.Detail("They are sealed. Without this key nobody can read them, nor can you:")
 	if p.interactive(p.stderr) {
+		p.ui.Detail("They are sealed. Without this key nobody can read them, nor can you:")
 		p.ui.Detail("  %s", identity)
+		p.ui.Detail("Keep it elsewhere; see it again with: dokku backup:key")
+	} else {
+		p.ui.Detail("They are sealed. Without their key nobody can read them, nor can you: keep it elsewhere. See it with: dokku backup:key")
 	}
-	p.ui.Detail("Keep it elsewhere; see it again with: dokku backup:key")
 	return repo, nil
 }
 
@@ -136,7 +138,7 @@ func (p *program) entries(ctx context.Context, repo *repository.Repository, serv
 func noBackups(service string) error {
 	return &backup.Problem{
 		Message: fmt.Sprintf("there is no backup of %q", service),
-		Hints:   []string{"make one: dokku backup:create " + service},
+		Hints:   []string{"see all backups: dokku backup:list", "make one: dokku backup:create SERVICE"},
 	}
 }
 

@@ -140,11 +140,22 @@ func (l line) row() []string {
 	return []string{string(l.ID), ui.Age(time.Since(l.CreatedAt)), data, added, commit, l.state(), l.Note}
 }
 
+// widestReason is how many characters of a failure's reason a table shows; --format json, and info for a failed run's id, tell all.
+const widestReason = 80
+
+func firstWords(reason string) string {
+	reason, _, _ = strings.Cut(reason, "\n")
+	if runes := []rune(reason); len(runes) > widestReason {
+		return string(runes[:widestReason-1]) + "…"
+	}
+	return reason
+}
+
 // state is how far the backup is proven, in words.
 func (l line) state() string {
 	state := l.State
 	if l.Failed != "" {
-		state += ": " + l.Failed
+		state += ": " + firstWords(l.Failed)
 	}
 	if len(l.Warnings) > 0 {
 		state = "complete with " + count(len(l.Warnings), "warning")

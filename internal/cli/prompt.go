@@ -14,7 +14,7 @@ import (
 // tells the command to use instead.
 func (p *program) choose(question string, options []string, instead string) (string, error) {
 	if !p.interactive(p.stdin) || !p.interactive(p.stderr) {
-		return "", &backup.Problem{Message: "no name was given, and there is no terminal to ask on", Hints: []string{instead}}
+		return "", &backup.Problem{Message: "no name was given, and there is no terminal to ask on", Hints: []string{"name it: " + instead}}
 	}
 	if len(options) == 0 {
 		return "", &backup.Problem{Message: "there is no service on this host", Hints: []string{"make one: dokku postgres:create NAME"}}

@@ -41,6 +41,8 @@ func noService(name string, suggestions []string) error {
 	p := &backup.Problem{Message: fmt.Sprintf("service %q does not exist", name), Err: ErrNoService}
 	if len(suggestions) > 0 {
 		p.Message += "; did you mean " + strings.Join(suggestions, " or ") + "?"
+	} else {
+		p.Hints = []string{"see all services: dokku postgres:list"}
 	}
 	return p
 }

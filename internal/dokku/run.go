@@ -105,7 +105,7 @@ type RunError struct {
 
 func (e *RunError) Error() string {
 	if e.Detail == "" {
-		return fmt.Sprintf("%s: exit status %d", e.Name, e.Code)
+		return fmt.Sprintf("%s failed and did not say why (exit status %d)", e.Name, e.Code)
 	}
 	return fmt.Sprintf("%s: %s (exit status %d)", e.Name, e.Detail, e.Code)
 }

@@ -60,9 +60,9 @@ func TestRunFailure(t *testing.T) {
 	}{
 		{"dokku's warning", `echo " !     Postgres service nope does not exist" >&2; exit 1`, "program postgres:info: Postgres service nope does not exist (exit status 1)", 1},
 		{"last lines only", `for i in 1 2 3 4 5; do echo line $i; done >&2; exit 20`, "program postgres:info: line 3; line 4; line 5 (exit status 20)", 20},
-		{"silent", `exit 3`, "program postgres:info: exit status 3", 3},
+		{"silent", `exit 3`, "program postgres:info failed and did not say why (exit status 3)", 3},
 		{"missing program in docker exec", `echo 'exec: "nosuch": executable file not found'; exit 126`, `program postgres:info: exec: "nosuch": executable file not found (exit status 126)`, 126},
-		{"output is not told", `echo DATABASE_PASSWORD=hunter2; exit 1`, "program postgres:info: exit status 1", 1},
+		{"output is not told", `echo DATABASE_PASSWORD=hunter2; exit 1`, "program postgres:info failed and did not say why (exit status 1)", 1},
 		{"dsn", `echo "cannot reach postgres://postgres:0123abc@dokku-postgres-x:5432/x" >&2; exit 1`, "program postgres:info: cannot reach postgres://postgres:***@dokku-postgres-x:5432/x (exit status 1)", 1},
 		{"secret", `echo "bad password $PGPASSWORD" >&2; exit 1`, "program postgres:info: bad password *** (exit status 1)", 1},
 	}

@@ -74,7 +74,7 @@ func TestFind(t *testing.T) {
 		{"redis:shared", Service{"redis", "shared"}, nil, ""},
 		{"shared", Service{}, ErrAmbiguous, `2 services are named "shared": postgres:shared, redis:shared; name its type as well, as in postgres:shared`},
 		{"hapycows-db", Service{}, ErrNoService, `service "hapycows-db" does not exist; did you mean happycows-db?`},
-		{"nothing-like-it", Service{}, ErrNoService, `service "nothing-like-it" does not exist`},
+		{"nothing-like-it", Service{}, ErrNoService, `service "nothing-like-it" does not exist; see all services: dokku postgres:list`},
 		{"redis:happycows-db", Service{}, ErrNoService, `service "redis:happycows-db" does not exist; did you mean postgres:happycows-db?`},
 		{"postgras:happycows-db", Service{}, ErrNoService, `service "postgras:happycows-db" does not exist; did you mean postgres:happycows-db?`},
 		{"memo", Service{}, ErrNoExport, `memcached:memo cannot be backed up: the memcached plugin has no export`},

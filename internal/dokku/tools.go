@@ -43,13 +43,30 @@ const pipeSize = 1 << 20
 func (t *Tools) Run(ctx context.Context, argv func(out string) []string, env []string, read func(io.Reader) error) error {
 	err := t.inHelper(ctx, argv, env, read)
 	var why *notStarted
-	if !errors.As(err, &why) {
+	if errors.As(err, &why) {
+		if t.Fallback != nil {
+			t.Fallback(why.err)
+		}
+		err = t.inService(ctx, argv(""), env, read)
+	}
+	return ended(argv("")[0], err)
+}
+
+// ended says what became of the program itself, not of the docker command that ran it.
+func ended(program string, err error) error {
+	failed, is := err.(*RunError)
+	if !is { // a failure of ours as well: that one says why
 		return err
 	}
-	if t.Fallback != nil {
-		t.Fallback(why.err)
+	switch failed.Code {
+	case -1, 137, 143: // SIGKILL and SIGTERM, as a shell counts them
+		return &backup.Problem{
+			Message: program + " was killed: by somebody, by a restart of the service, or because the host's memory ran out",
+			Hints:   []string{"nothing was kept of this run, earlier backups are intact; was it the memory? dmesg | grep -i 'out of memory'"},
+			Err:     err,
+		}
 	}
-	return t.inService(ctx, argv(""), env, read)
+	return &RunError{Name: program, Code: failed.Code, Detail: strings.ReplaceAll(failed.Detail, program+": ", "")}
 }
 
 // notStarted is a helper that never ran.

@@ -44,6 +44,7 @@ func (s *Snapshot) Databases() []backup.Database {
 func (s *Snapshot) Complete(service *backup.Service) (warnings []string) {
 	service.ServerVersion = s.version
 	service.Databases = s.Databases()
+	warnings = append(warnings, s.warnings...)
 	for _, d := range s.databases {
 		warnings = append(warnings, d.warnings...)
 	}

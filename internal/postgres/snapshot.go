@@ -18,6 +18,7 @@ type Snapshot struct {
 	databases []*database
 	server    *Server
 	appName   string // of the backends of client programs
+	warnings  []string
 }
 
 // database is one database in a snapshot.
@@ -39,9 +40,12 @@ func (s *Server) Open(ctx context.Context) (_ *Snapshot, err error) {
 			snapshot.Close()
 		}
 	}()
-	names, err := s.databases(ctx)
+	names, closed, err := s.databases(ctx)
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range closed {
+		snapshot.warnings = append(snapshot.warnings, fmt.Sprintf("database %q allows no connections: the backup does not hold it", name))
 	}
 	for _, name := range names {
 		d := &database{Database: backup.Database{Name: name, Tables: []backup.Table{}}}
@@ -61,23 +65,33 @@ func (s *Server) Open(ctx context.Context) (_ *Snapshot, err error) {
 	return snapshot, nil
 }
 
-// databases lists the databases that can be connected to. Templates are not data; the service's own database comes first.
-func (s *Server) databases(ctx context.Context) ([]string, error) {
+// databases lists the databases that can be connected to, and those that are closed to connections. Templates are not data;
+// the service's own database comes first.
+func (s *Server) databases(ctx context.Context) (open, closed []string, err error) {
 	conn, err := s.connect(ctx, s.Database)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	rows, err := conn.Query(ctx, `SELECT datname::text FROM pg_database WHERE NOT datistemplate AND datallowconn
+	rows, err := conn.Query(ctx, `SELECT datname::text, datallowconn FROM pg_database WHERE NOT datistemplate
 		ORDER BY datname <> current_database(), datname`)
 	if err != nil {
-		return nil, fmt.Errorf("list databases: %w", err)
+		return nil, nil, fmt.Errorf("list databases: %w", err)
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	var name string
+	var allowed bool
+	_, err = pgx.ForEachRow(rows, []any{&name, &allowed}, func() error {
+		if allowed {
+			open = append(open, name)
+		} else {
+			closed = append(closed, name)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("list databases: %w", err)
+		return nil, nil, fmt.Errorf("list databases: %w", err)
 	}
-	return names, nil
+	return open, closed, nil
 }
 
 // export opens the transaction whose snapshot pg_dump will use.

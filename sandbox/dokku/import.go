@@ -84,7 +84,7 @@ exec "$@"
 `
 
 // programs are what the image has beside PostgreSQL.
-var programs = []string{"bash", "cat", "chmod", "chown", "cp", "createdb", "cut", "date", "dd", "echo", "env", "false", "find", "grep", "gzip", "head",
+var programs = []string{"bash", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "echo", "env", "false", "find", "grep", "gzip", "head",
 	"id", "ls", "mkdir", "mkfifo", "mv", "printf", "ps", "rm", "sed", "setpriv", "sh", "sleep", "sort", "stat", "tail", "tar", "tee", "test",
 	"touch", "tr", "true", "wc"}
 
@@ -147,7 +147,7 @@ func writeRoot(path string, s postgres.Server) error {
 func serverFiles(s postgres.Server) ([]string, error) {
 	var files []string
 	other := regexp.MustCompile(`/(bitcode|pgxs|llvmjit|plperl|plpython|pltcl|[^/]*_plperl|[^/]*_plpython)`)
-	for _, dir := range []string{filepath.Dir(s.Bin), fmt.Sprintf("/usr/share/postgresql/%d", s.Major), "/usr/share/zoneinfo"} {
+	for _, dir := range []string{filepath.Dir(s.Bin), fmt.Sprintf("/usr/share/postgresql/%d", s.Major), "/usr/share/zoneinfo", "/usr/lib/locale/C.utf8"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() && !other.MatchString(path) {
 				files = append(files, path)

@@ -1,5 +1,6 @@
+#!/usr/bin/env bash
 # The main path: deploy, seed, back up, look at it, and recover it by hand with nothing but the repository and the key.
-# shellcheck shell=bash source=test/lib.sh
+# shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 db=${P}db cows=${P}cows
 
@@ -37,7 +38,7 @@ equal "digest" "$(json services.0.databases.0.dump.digest <<<"$out")" "$(field s
 
 # What there is, for a person and for a program.
 expect_exit 0 dokku backup:list "$db"
-equal "order of list" "$(sed 's/ .*//' <<<"$out" | xargs)" "ID $again $first"
+equal "order of list" "$(cut -d ' ' -f 1 <<<"$out" | xargs)" "ID $again $first"
 holds "list" "$out" "before the spring release"
 holds "list" "$out" "$(commit v1 | cut -c 1-7)"
 expect_exit 0 dokku backup:list "$db" --format json
@@ -73,7 +74,7 @@ holds "roles.sql" "$(<"$recovered/roles.sql")" "CREATE ROLE postgres;"
 quietly git clone --quiet "$recovered/$cows.bundle" "$WORK/code"
 equal "commit of the bundle" "$(git -C "$WORK/code" rev-parse HEAD)" "$(commit v1)"
 expect_exit 0 dokku config:export --format json "$cows"
-equal "config" "$(json '' <"$recovered/$cows.config.json")" "$(json '' <<<"$out")"
+equal "config" "$(json . <"$recovered/$cows.config.json")" "$(json . <<<"$out")"
 
 # And by Dokku's own import, as the page says.
 service "${P}imported"
