@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dokku-backup/dokku-backup/sandbox/postgres"
 )
 
 // noted is what the probe plugin noted since the last call.
@@ -216,22 +218,6 @@ func TestHelperContainer(t *testing.T) {
 		t.Errorf("--rm left %q", left)
 	}
 
-	// docker kill ends the program and the command that waits for it.
-	run := exec.Command(h.dir+"/bin/docker", "run", "--rm", "--name", "helper", "--entrypoint", "sleep", image, "1000")
-	run.Env = h.env
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for range 100 {
-		if _, _, code := h.run(t, "docker", "kill", "helper"); code == 0 {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if err := run.Wait(); run.ProcessState.ExitCode() != 137 {
-		t.Errorf("docker run whose container was killed: %v, want exit 137", err)
-	}
-
 	for _, c := range []struct {
 		env  string
 		argv []string
@@ -246,6 +232,31 @@ func TestHelperContainer(t *testing.T) {
 		if _, stderr, code := again.run(t, c.argv...); code != c.code || !strings.HasPrefix(stderr, "docker: ") {
 			t.Errorf("%s %q: exit %d, stderr %q; want %d", c.env, c.argv, code, stderr, c.code)
 		}
+	}
+}
+
+// TestKilledContainer: docker kill ends the program and the command that waits
+// for it.
+func TestKilledContainer(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	server, err := postgres.Newest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := exec.Command(h.dir+"/bin/docker", "run", "--rm", "--name", "helper", "--entrypoint", "sleep", "postgres:"+server.Version, "1000")
+	run.Env = h.env
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if _, _, code := h.run(t, "docker", "kill", "helper"); code == 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := run.Wait(); run.ProcessState.ExitCode() != 137 {
+		t.Errorf("docker run whose container was killed: %v, want exit 137", err)
 	}
 }
 

@@ -53,13 +53,13 @@ holds() { [[ $2 == *"$3"* ]] || fail "$1: got '$2', want it to hold '$3'"; }
 lacks() { [[ $2 != *"$3"* ]] || fail "$1: got '$2', want it not to hold '$3'"; }
 within() { [[ $2 -le $3 ]] || fail "$1: got $2, want at most $3"; }
 
-# expect_exit CODE COMMAND...: runs it, for a minute at most, and leaves its streams in $out and $err.
+# expect_exit CODE COMMAND...: runs it, for a minute at most, and leaves its streams in $out and $err. CODE may be several: 0,3.
 expect_exit() {
   local want=$1 got=0
   shift
   timeout --kill-after 5 60 "$@" >"$WORK/.out" 2>"$WORK/.err" || got=$?
   out=$(<"$WORK/.out") err=$(<"$WORK/.err")
-  [[ $got -eq $want ]] || fail "$*: got exit $got, want $want; stdout: $out; stderr: $err"
+  [[ ,$want, == *,$got,* ]] || fail "$*: got exit $got, want $want; stdout: $out; stderr: $err"
 }
 
 # quietly COMMAND...: a step that must end well and whose output does not matter.
@@ -115,16 +115,26 @@ happycows() {
   sql "$1" <"$ROOT/examples/happycows/seed.sql" >/dev/null
 }
 
-# backup SERVICE: makes one; leaves its id in $id and its manifest in $manifest.
+# backup SERVICE [CODE]: makes one; leaves its manifest in $manifest and its id in $id.
 backup() {
-  quietly dokku backup:create "$1" --quiet
-  id=$out
-  quietly dokku backup:info "$id" --format json
+  expect_exit "${2:-0}" dokku backup:create "$1" --quiet --format json
   manifest=$out
+  # shellcheck disable=SC2034 # for the scripts
+  id=$(field id)
 }
 
 # field PATH: of $manifest.
 field() { json "$1" <<<"$manifest"; }
+
+# fingerprints DATABASE: of $manifest, a line a table: schema, name, rows, bytes, digest.
+fingerprints() {
+  python3 -c '
+import json, sys
+for database in json.load(sys.stdin)["services"][0]["databases"]:
+    if database["name"] == sys.argv[1]:
+        for table in sorted(database["tables"], key=lambda table: (table["schema"], table["name"])):
+            print(repr([table["schema"], table["name"], table.get("rows", 0), table["bytes"], table["digest"]]))' "$1" <<<"$manifest"
+}
 
 # recover ID: by doc/recover, from a copy of the repository and the key alone, into the new folder $recovered.
 recover() {
@@ -144,13 +154,12 @@ load() {
   timeout 120 docker exec -i "$(container "$1")" pg_restore -U postgres --exit-on-error -d "$2" <"$3"
 }
 
-# digests SERVICE [DATABASE]: a line a table, with the digest of its rows as COPY shows them, in a fixed order. Rows of children
-# and partitions count as theirs alone.
+# digests SERVICE [DATABASE]: a line a table, with the number and the digest of its own rows, whatever their order.
 digests() {
-  local table
-  sql "$@" <<<"SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' ORDER BY 1" |
-    while read -r table; do
-      echo "SELECT '${table//\'/\'\'}', count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE \"C\")) FROM ONLY $table t;"
-    done | sql "$@"
+  sql "$@" <<'SQL'
+SELECT format('SELECT %1$L, count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")) FROM ONLY %1$s t', c.oid::regclass)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY n.nspname, c.relname
+\gexec
+SQL
 }

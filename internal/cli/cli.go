@@ -179,7 +179,7 @@ func flagsFirst(command *cli.Command, args []string) []string {
 // flagWords is an error of Go's flag package with flags as a person writes them.
 func flagWords(err error) string {
 	text := strings.TrimSuffix(err.Error(), ": parse error")
-	return strings.NewReplacer("flag provided but not defined: -", "there is no flag --", "flag -", "flag --", "argument: -", "value: --").Replace(text)
+	return strings.NewReplacer("flag provided but not defined: -", "there is no flag --", "flag -", "flag --", "needs an argument: -", "needs a value: --").Replace(text)
 }
 
 // usage is the problem of a command that was called wrongly.

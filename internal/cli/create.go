@@ -29,7 +29,8 @@ const (
 	defaultTimeout = 60 // minutes
 	maxTimeout     = 1440
 	stallTimeout   = 5 * time.Minute
-	workers        = 2 // that seal and store; a small host has no more cores to give
+	workers        = 2         // that seal and store; a small host has no more cores to give
+	memoryLimit    = 112 << 20 // bytes of heap from which on the collector works harder; the peak of the process is some 30 MiB more
 )
 
 func (p *program) createCommand() *cli.Command {
@@ -152,6 +153,7 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 	}
 	// Buffers are few and kept, so collecting early costs little, and memory is what a small host lacks.
 	debug.SetGCPercent(20)
+	debug.SetMemoryLimit(memoryLimit)
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, &backup.Problem{
 		Message: fmt.Sprintf("the backup took longer than %s and was given up; nothing was kept of it, earlier backups are intact", timeout),
 		Hints:   []string{"allow it more time: --timeout MINUTES"},
@@ -276,7 +278,8 @@ func (p *program) server(service dokku.Service, info dokku.ServiceInfo, containe
 }
 
 // nextID is the id of a backup begun now, and the newest backup before it. An id that is taken, because the clock jumped
-// back or a run failed in this very second, is not used again.
+// back or a run failed in this very second, is not used again. Where a verify found damage no backup is trusted: then all
+// that is stored already is read and compared, and the new backup mends what it shares with the damaged one.
 func nextID(service dokku.Service, entries []repository.Entry, failed []runs.Record, now time.Time) (backup.ID, *backup.Manifest) {
 	taken := func(id backup.ID) bool {
 		return slices.ContainsFunc(entries, func(e repository.Entry) bool { return e.ID == id }) ||
@@ -286,6 +289,9 @@ func nextID(service dokku.Service, entries []repository.Entry, failed []runs.Rec
 	for taken(id) {
 		now = now.Add(time.Second)
 		id = backup.NewID(service.Name, now)
+	}
+	if slices.ContainsFunc(entries, func(e repository.Entry) bool { return e.Marks.Verified != nil && !e.Marks.Verified.OK() }) {
+		return id, nil
 	}
 	for _, e := range entries {
 		if e.Manifest != nil && e.Manifest.Services[0].Type == service.Type {

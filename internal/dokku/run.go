@@ -145,10 +145,17 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// failedQuery is how PostgreSQL's programs begin the text, often of many lines, of the query that failed: the reason is before it.
+var failedQuery = regexp.MustCompile(`(?m)^\w+: (detail: )?(Query|Command) was: `)
+
 // lastLines joins the last three lines that say something.
 func (t *tail) lastLines() string {
 	var lines []string
-	for line := range strings.Lines(string(t.buf)) {
+	text := string(t.buf)
+	if at := failedQuery.FindStringIndex(text); at != nil && at[0] > 0 {
+		text = text[:at[0]]
+	}
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "!"))
 		if line != "" {
 			lines = append(lines, line)

@@ -60,6 +60,7 @@ func TestRunFailure(t *testing.T) {
 	}{
 		{"dokku's warning", `echo " !     Postgres service nope does not exist" >&2; exit 1`, "program postgres:info: Postgres service nope does not exist (exit status 1)", 1},
 		{"last lines only", `for i in 1 2 3 4 5; do echo line $i; done >&2; exit 20`, "program postgres:info: line 3; line 4; line 5 (exit status 20)", 20},
+		{"query", `printf 'pg_dump: error: query failed: ERROR:  no such thing\npg_dump: detail: Query was: SELECT a\nFROM b\nWHERE c\nORDER BY d\n' >&2; exit 1`, "program postgres:info: pg_dump: error: query failed: ERROR:  no such thing (exit status 1)", 1},
 		{"silent", `exit 3`, "program postgres:info failed and did not say why (exit status 3)", 3},
 		{"missing program in docker exec", `echo 'exec: "nosuch": executable file not found'; exit 126`, `program postgres:info: exec: "nosuch": executable file not found (exit status 126)`, 126},
 		{"output is not told", `echo DATABASE_PASSWORD=hunter2; exit 1`, "program postgres:info failed and did not say why (exit status 1)", 1},

@@ -35,6 +35,10 @@ func (r *Repository) Commit(ctx context.Context, m *backup.Manifest) error {
 // *DamageError when it was cut or changed.
 func (r *Repository) Manifest(ctx context.Context, id backup.ID) (*backup.Manifest, error) {
 	text, err := r.getRecord(ctx, manifestObject(id))
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		return nil, &DamageError{"the manifest of " + string(id), damage.Reason}
+	}
 	if err != nil {
 		return nil, err
 	}

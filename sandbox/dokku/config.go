@@ -214,11 +214,8 @@ func (c *call) configExport() error {
 	return nil
 }
 
-// json prints v on one line, keys sorted, nothing escaped that need not be.
-func (c *call) json(v any) error {
-	enc := json.NewEncoder(c.out)
-	return enc.Encode(v)
-}
+// json prints v on one line.
+func (c *call) json(v any) error { return json.NewEncoder(c.out).Encode(v) }
 
 // keysWithValue are the variables whose value has v in it, sorted.
 func keysWithValue(config map[string]string, v string) []string {
