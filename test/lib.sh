@@ -7,24 +7,27 @@
 
 export DOKKU_LIB_ROOT=${DOKKU_LIB_ROOT:-/var/lib/dokku}
 data=$DOKKU_LIB_ROOT/data/backup
+limit=60 # seconds that a command may take; a deploy by a real Dokku waits for checks and for the containers before
+[[ $MODE != host ]] || limit=300
 
 # Of a script on a real host nothing stays, however it ends.
 tidy() {
   local status=$? name
-  trap - EXIT
+  trap - EXIT ERR
+  set +e
   if [[ $MODE == host ]]; then
-    for name in $(timeout 60 dokku apps:list 2>/dev/null | grep "^$P"); do
-      timeout 60 dokku apps:destroy "$name" --force
+    for name in $(timeout "$limit" dokku apps:list 2>/dev/null | grep "^$P"); do
+      timeout "$limit" dokku apps:destroy "$name" --force
     done
-    for name in $(timeout 60 dokku postgres:list 2>/dev/null | grep --only-matching "${P}[A-Za-z0-9_-]*"); do
-      timeout 60 dokku postgres:destroy "$name" --force
+    for name in $(timeout "$limit" dokku postgres:list 2>/dev/null | grep --only-matching "${P}[A-Za-z0-9_-]*"); do
+      timeout "$limit" dokku postgres:destroy "$name" --force
     done
-    for name in $(timeout 60 docker network ls --format '{{.Name}}' | grep "^$P"); do
-      timeout 60 docker network rm "$name"
+    for name in $(timeout "$limit" docker network ls --format '{{.Name}}' | grep "^$P"); do
+      timeout "$limit" docker network rm "$name"
     done
-    for name in $(timeout 60 dokku backup:list 2>/dev/null | grep --only-matching "^${P}[^ ]*Z"); do
-      timeout 60 dokku backup:unpin "$name"
-      timeout 60 dokku backup:delete "$name" --yes
+    for name in $(timeout "$limit" dokku backup:list 2>/dev/null | grep --only-matching "^${P}[^ ]*Z"); do
+      timeout "$limit" dokku backup:unpin "$name"
+      timeout "$limit" dokku backup:delete "$name" --yes
     done
   fi >/dev/null 2>&1 </dev/null
   exit "$status"
@@ -53,11 +56,11 @@ holds() { [[ $2 == *"$3"* ]] || fail "$1: got '$2', want it to hold '$3'"; }
 lacks() { [[ $2 != *"$3"* ]] || fail "$1: got '$2', want it not to hold '$3'"; }
 within() { [[ $2 -le $3 ]] || fail "$1: got $2, want at most $3"; }
 
-# expect_exit CODE COMMAND...: runs it, for a minute at most, and leaves its streams in $out and $err. CODE may be several: 0,3.
+# expect_exit CODE COMMAND...: runs it, for $limit seconds at most, and leaves its streams in $out and $err. CODE may be several: 0,3.
 expect_exit() {
   local want=$1 got=0
   shift
-  timeout --kill-after 5 60 "$@" >"$WORK/.out" 2>"$WORK/.err" || got=$?
+  timeout --kill-after 5 "$limit" "$@" >"$WORK/.out" 2>"$WORK/.err" || got=$?
   out=$(<"$WORK/.out") err=$(<"$WORK/.err")
   [[ ,$want, == *,$got,* ]] || fail "$*: got exit $got, want $want; stdout: $out; stderr: $err"
 }
@@ -94,7 +97,7 @@ deploy() { quietly dokku git:sync --build "$1" "$HISTORY/bundle" "$2"; }
 service() { quietly dokku postgres:create "$@"; }
 
 # container SERVICE
-container() { timeout 60 dokku postgres:info "$1" --id; }
+container() { timeout "$limit" dokku postgres:info "$1" --id; }
 
 # database SERVICE: the name of its default one.
 database() { echo "${1//-/_}"; }
@@ -103,7 +106,7 @@ database() { echo "${1//-/_}"; }
 sql() {
   local service=$1 name=${2:-$(database "$1")}
   shift "$(($# > 2 ? 2 : $#))"
-  timeout 120 docker exec -i "$(container "$service")" psql -U postgres -d "$name" -v ON_ERROR_STOP=1 -qAtX "$@"
+  timeout "$limit" docker exec -i "$(container "$service")" psql -U postgres -d "$name" -v ON_ERROR_STOP=1 -qAtX "$@"
 }
 
 # happycows SERVICE APP [TAG]: the example app at v1, linked and seeded.
@@ -151,7 +154,7 @@ recover() {
 # load SERVICE DATABASE DUMP: into a new, empty database of that name, and no error is passed over.
 load() {
   echo "CREATE DATABASE \"$2\" TEMPLATE template0" | sql "$1" template1
-  timeout 120 docker exec -i "$(container "$1")" pg_restore -U postgres --exit-on-error -d "$2" <"$3"
+  timeout "$limit" docker exec -i "$(container "$1")" pg_restore -U postgres --exit-on-error -d "$2" <"$3"
 }
 
 # digests SERVICE [DATABASE]: a line a table, with the number and the digest of its own rows, whatever their order.

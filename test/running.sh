@@ -1,5 +1,6 @@
 # What scripts need that meddle with a backup while it is being made; after test/lib.sh: . "$ROOT/test/running.sh"
 # shellcheck shell=bash
+: "${data:?test/lib.sh comes first}"
 
 # until_true WHAT COMMAND...: waits for it, for 20 seconds at most.
 until_true() {
@@ -15,7 +16,7 @@ until_true() {
 lock() {
   rm -f "$WORK/session" "$WORK/locked"
   mkfifo "$WORK/session"
-  sql "$1" <"$WORK/session" >"$WORK/locked" 2>&1 &
+  limit=170 sql "$1" <"$WORK/session" >"$WORK/locked" 2>&1 &
   locking=$!
   exec {session}>"$WORK/session"
   echo "BEGIN; LOCK TABLE $2; SELECT 'locked';" >&"$session"

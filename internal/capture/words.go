@@ -66,11 +66,11 @@ func kept(app backup.App) string {
 	if app.Bundle == nil {
 		return app.Name + ": no code"
 	}
-	ancestors := plural(app.Bundle.Commits-1, "ancestor", "ancestors")
-	if app.Bundle.Commits == 1 {
-		ancestors = "no ancestors"
+	ancestors := ""
+	if n := app.Bundle.Commits - 1; n > 0 {
+		ancestors = " and its " + plural(n, "ancestor", "ancestors")
 	}
-	return fmt.Sprintf("%s and its %s as a bundle, %s", short(app), ancestors, humanize.Bytes(uint64(app.Bundle.Bytes)))
+	return fmt.Sprintf("%s%s as a bundle, %s", short(app), ancestors, humanize.Bytes(uint64(app.Bundle.Bytes)))
 }
 
 func plural(n int, one, many string) string {

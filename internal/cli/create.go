@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -151,8 +152,7 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 	if err != nil {
 		return nil, errors.Join(err, release())
 	}
-	// Buffers are few and kept, so collecting early costs little, and memory is what a small host lacks.
-	debug.SetGCPercent(20)
+	// Buffers are few and kept: a limit costs little, and memory is what a small host lacks.
 	debug.SetMemoryLimit(memoryLimit)
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, &backup.Problem{
 		Message: fmt.Sprintf("the backup took longer than %s and was given up; nothing was kept of it, earlier backups are intact", timeout),
@@ -223,10 +223,13 @@ func (p *program) captureInto(ctx context.Context, repo *repository.Repository, 
 		return nil, err
 	}
 	report := &reporter{Printer: p.ui, run: run}
+	var fallback sync.Once // several programs run
 	server.Tools = &dokku.Tools{
 		Host: p.host, Container: container.ID, Image: container.ImageID, Purpose: string(job.ID), Folder: folder, Stall: stallTimeout,
 		Fallback: func(why error) {
-			report.Detail("no helper container could start (%v): dumping through docker exec, which is slower", why)
+			fallback.Do(func() {
+				report.Detail("no helper container could start (%v): dumping through docker exec, which is slower", why)
+			})
 		},
 	}
 	job.Service = backup.Service{Type: service.Type, Name: service.Name, Image: info.Image, ImageID: container.ImageID}

@@ -19,12 +19,11 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
-// Where things are on the host. Source: DOKKU.md's "Properties: $DOKKU_LIB_ROOT/config/<plugin>, data:
-// $DOKKU_LIB_ROOT/data/<plugin>", Dokku's own manner.
+// Where things are on the host. The key is not among the plugin's properties in $DOKKU_LIB_ROOT/config/backup, where one would
+// look for it: that folder is also the config of an app called "backup", and goes when such an app is destroyed
+// (plugins/config/triggers.go in Dokku 0.38).
 func (p *program) repositoryPath() string { return filepath.Join(p.host.DataDir(), "repository") }
-func (p *program) keyPath() string {
-	return filepath.Join(p.host.LibRoot, "config", "backup", "--global", "identity")
-}
+func (p *program) keyPath() string        { return filepath.Join(p.host.DataDir(), "identity") }
 func (p *program) runs() *runs.Runs { return &runs.Runs{Dir: filepath.Join(p.host.DataDir(), "runs")} }
 
 // openRepository opens the host's repository. When there is none yet the error matches fs.ErrNotExist.

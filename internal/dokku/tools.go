@@ -108,7 +108,8 @@ func (t *Tools) inHelper(ctx context.Context, argv func(out string) []string, en
 	err = t.relay(ctx, reader, run, kill, read)
 	var failed *RunError
 	if errors.As(err, &failed) && failed.Code == 125 { // the engine's own failure, see docker-run(1)
-		return &notStarted{err}
+		why, _, _ := strings.Cut(failed.Detail, "; Run 'docker run --help'")
+		return &notStarted{errors.New(why)}
 	}
 	return err
 }

@@ -38,7 +38,7 @@ service "${P}apart" --initial-network "${P}net"
 expect_exit 0 dokku postgres:info "${P}apart" --internal-ip
 equal "internal ip" "$out" ""
 sql "${P}apart" <<<"CREATE TABLE notes (id int PRIMARY KEY, words text); INSERT INTO notes VALUES (1, 'apart')"
-timeout 60 dokku backup:create "$db" --quiet >"$WORK/id" &
+timeout "$limit" dokku backup:create "$db" --quiet >"$WORK/id" &
 backup "${P}apart"
 wait $! || fail "two backups at once: the other one ended with $?"
 equal "rows of the service on its own network" "$(field services.0.databases.0.tables.0.rows)" 1

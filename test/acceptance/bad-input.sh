@@ -4,13 +4,13 @@
 . "$ROOT/test/lib.sh"
 db=${P}herd-db cows=${P}herd
 
-# refused CODE MESSAGE HINT ARGUMENT...: backup:ARGUMENT... ends so, with exactly these lines on stderr ("" for no hint) and no data.
+# refused CODE MESSAGE HINT COMMAND [ARGUMENT...]: it ends so, with exactly these lines on stderr ("" for no hint) and no data.
 refused() {
-  local code=$1 message=$2 hint=$3
-  shift 3
-  expect_exit "$code" dokku "backup:$@"
-  equal "stdout of backup:$*" "$out" ""
-  equal "stderr of backup:$*" "$err" " !     $message${hint:+$'\n'" !     $hint"}"
+  local code=$1 message=$2 hint=$3 command=backup:$4
+  shift 4
+  expect_exit "$code" dokku "$command" "$@"
+  equal "stdout of $command $*" "$out" ""
+  equal "stderr of $command $*" "$err" " !     $message${hint:+$'\n'" !     $hint"}"
 }
 
 service "$db"
@@ -52,15 +52,15 @@ refused 1 'service "--all" does not exist' "$services" create -- --all
 refused 1 "there is no backup of \"${P}nope\"" "$none" info "${P}nope"
 refused 1 "there is no backup of \"${P}nope\"" "$none" verify "${P}nope"
 refused 1 "there is no backup ${P}nope-20200229T000000Z" "see those of the service: dokku backup:list ${P}nope" info "${P}nope-20200229T000000Z"
-for command in info verify list; do
-  refused 1 '"a/b" is neither the id of a backup nor the name of a service' "see all backups: dokku backup:list" "$command" a/b
-  refused 1 "\"it's\" is neither the id of a backup nor the name of a service" "see all backups: dokku backup:list" "$command" "it's"
+for name in info verify list; do
+  refused 1 '"a/b" is neither the id of a backup nor the name of a service' "see all backups: dokku backup:list" "$name" a/b
+  refused 1 "\"it's\" is neither the id of a backup nor the name of a service" "see all backups: dokku backup:list" "$name" "it's"
 done
-for command in pin unpin delete; do
-  refused 1 "\"$db\" is not the id of a backup (an id looks like happycows-db-20261121T074700Z)" "see all ids: dokku backup:list" "$command" "$db"
-  refused 1 '"x-20261399T000000Z" is not the id of a backup: it holds no valid time' "see all ids: dokku backup:list" "$command" x-20261399T000000Z
+for name in pin unpin delete; do
+  refused 1 "\"$db\" is not the id of a backup (an id looks like happycows-db-20261121T074700Z)" "see all ids: dokku backup:list" "$name" "$db"
+  refused 1 '"x-20261399T000000Z" is not the id of a backup: it holds no valid time' "see all ids: dokku backup:list" "$name" x-20261399T000000Z
   refused 1 '"../x-20261121T074700Z" is not the id of a backup (an id looks like happycows-db-20261121T074700Z)' "see all ids: dokku backup:list" \
-    "$command" ../x-20261121T074700Z
+    "$name" ../x-20261121T074700Z
 done
 
 # Flags and arguments.

@@ -4,7 +4,7 @@
 . "$ROOT/test/lib.sh"
 # shellcheck source=../running.sh
 . "$ROOT/test/running.sh"
-db=${P}db repository=$data/repository key=$DOKKU_LIB_ROOT/config/backup/--global/identity
+db=${P}db repository=$data/repository key=$data/identity
 info=$repository/repository.json
 
 # with FILE COMMAND...: does something to the file, which is put back by back.

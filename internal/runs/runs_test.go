@@ -1,0 +1,220 @@
+package runs
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+)
+
+var noon = time.Date(2026, 11, 21, 12, 4, 0, 0, time.UTC)
+
+// begin begins a run of service that announced itself at noon and so many seconds.
+func begin(t *testing.T, r *Runs, service string, seconds int) *Run {
+	t.Helper()
+	run, err := r.Begin(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := noon.Add(time.Duration(seconds) * time.Second)
+	if err := run.Announce(Record{ID: backup.NewID(service, at), Service: "postgres:" + service, PID: 4711, Started: at}); err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// die ends a run as SIGKILL does: the lock goes, the record stays.
+func die(t *testing.T, run *Run) {
+	t.Helper()
+	if err := run.lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func failed(t *testing.T, r *Runs, service string) []string {
+	t.Helper()
+	records, err := r.Failed(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{}
+	for _, record := range records {
+		lines = append(lines, string(record.ID)+" "+record.Failed)
+	}
+	return lines
+}
+
+func TestOneRunOfAService(t *testing.T) {
+	r := &Runs{Dir: t.TempDir()}
+	first := begin(t, r, "herd", 0)
+	first.Percent = 38
+	if err := first.Announce(first.Record); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.Begin("herd")
+	var problem *backup.Problem
+	if !errors.As(err, &problem) || problem.ExitCode() != backup.ExitLocked {
+		t.Fatalf("got %v, want a problem with exit code %d", err, backup.ExitLocked)
+	}
+	want := "a backup of herd has been running since " + noon.Local().Format("15:04") + " (process 4711, 38 % done)"
+	if problem.Message != want {
+		t.Errorf("got  %q\nwant %q", problem.Message, want)
+	}
+	if got := strings.Join(problem.Hints, ""); !strings.Contains(got, "kill -INT 4711") {
+		t.Errorf("hints: got %q, want the way to stop process 4711", got)
+	}
+	other := begin(t, r, "herd-2", 0)
+	for _, run := range []*Run{other, first} {
+		if err := run.End(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := begin(t, r, "herd", 1)
+	if again.Died != nil {
+		t.Errorf("after a good run: got %+v as died", again.Died)
+	}
+	if got := failed(t, r, ""); len(got) > 0 {
+		t.Errorf("failed: got %q, want none", got)
+	}
+}
+
+func TestFailedRunsAreRemembered(t *testing.T) {
+	r := &Runs{Dir: t.TempDir()}
+	if err := begin(t, r, "herd", 0).End(errors.New("no hay")); err != nil {
+		t.Fatal(err)
+	}
+	die(t, begin(t, r, "herd", 1))
+	if err := begin(t, r, "other", 2).End(errors.New("no water")); err != nil {
+		t.Fatal(err)
+	}
+	running := begin(t, r, "third", 3)
+	killed := "herd-20261121T120401Z it was killed, or the host went down"
+	for range 2 { // looking changes nothing
+		want := []string{killed, "herd-20261121T120400Z no hay"}
+		if got := failed(t, r, "herd"); !slices.Equal(got, want) {
+			t.Errorf("of herd: got %q, want %q", got, want)
+		}
+		want = append([]string{"other-20261121T120402Z no water"}, want...)
+		if got := failed(t, r, ""); !slices.Equal(got, want) {
+			t.Errorf("of all: got %q, want %q", got, want)
+		}
+	}
+
+	// The next run learns of the one that died; that one stays in the list.
+	next := begin(t, r, "herd", 4)
+	if next.Died == nil || next.Died.ID != "herd-20261121T120401Z" {
+		t.Errorf("died: got %+v, want herd-20261121T120401Z", next.Died)
+	}
+	if got := failed(t, r, "herd"); len(got) != 2 || got[0] != killed {
+		t.Errorf("of herd: got %q", got)
+	}
+	for _, run := range []*Run{next, running} {
+		if err := run.End(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOldFailuresAreForgotten(t *testing.T) {
+	r := &Runs{Dir: t.TempDir()}
+	for i := range keepFailed + 3 {
+		if err := begin(t, r, "herd", i).End(errors.New("no hay")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := failed(t, r, "herd")
+	if len(got) != keepFailed || !strings.HasPrefix(got[keepFailed-1], "herd-20261121T120403Z") {
+		t.Errorf("got %d failed runs, the oldest %q; want %d, the oldest herd-20261121T120403Z", len(got), got[len(got)-1], keepFailed)
+	}
+}
+
+// TestCutRecords has records that a power failure left half written: they are no runs, and break nothing.
+func TestCutRecords(t *testing.T) {
+	for _, text := range []string{"", "{", `{"id":"herd-20261121T1`, "\x00\x00\x00", "[]", `{"id":""}`} {
+		r := &Runs{Dir: t.TempDir()}
+		if err := os.WriteFile(filepath.Join(r.Dir, "herd.lock"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := failed(t, r, ""); len(got) > 0 {
+			t.Errorf("%q: got %q, want none", text, got)
+		}
+		run := begin(t, r, "herd", 0)
+		if run.Died != nil {
+			t.Errorf("%q: got %+v as died", text, run.Died)
+		}
+		if err := run.End(nil); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestRepositoryLock(t *testing.T) {
+	r := &Runs{Dir: t.TempDir()}
+	share := func() func() error {
+		release, err := r.Share()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return release
+	}
+	exclude := func(want bool) func() error {
+		t.Helper()
+		release, ok, err := r.Exclude()
+		if err != nil || ok != want {
+			t.Fatalf("exclude: got %v, %v; want %v", ok, err, want)
+		}
+		return release
+	}
+	first, second := share(), share()
+	exclude(false)
+	first()
+	exclude(false)
+	second()
+	cleaning := exclude(true)
+	exclude(false)
+
+	// A capture waits for the clean-up.
+	got := make(chan func() error)
+	go func() {
+		release, err := r.Share()
+		if err != nil {
+			t.Error(err)
+		}
+		got <- release
+	}()
+	select {
+	case <-got:
+		t.Fatal("shared while it was held for a clean-up")
+	case <-time.After(50 * time.Millisecond):
+	}
+	cleaning()
+	release := <-got
+	exclude(false)
+	release()
+	exclude(true)()
+}
+
+func TestModes(t *testing.T) {
+	r := &Runs{Dir: filepath.Join(t.TempDir(), "runs")}
+	if err := begin(t, r, "herd", 0).End(errors.New("no hay")); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(r.Dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: got mode %v, want none for others", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
