@@ -161,11 +161,10 @@ func TestTranscripts(t *testing.T) {
 // replay is a host with the transcripts' app and service, and the words that
 // stand for what is the transcripts' own.
 type replay struct {
-	h      *host
-	git    string
-	known  map[string]string
-	shas   map[string]string
-	volume string
+	h     *host
+	git   string
+	known map[string]string
+	shas  map[string]string
 }
 
 func newReplay(t *testing.T) *replay {

@@ -24,7 +24,7 @@ import (
 // (plugins/config/triggers.go in Dokku 0.38).
 func (p *program) repositoryPath() string { return filepath.Join(p.host.DataDir(), "repository") }
 func (p *program) keyPath() string        { return filepath.Join(p.host.DataDir(), "identity") }
-func (p *program) runs() *runs.Runs { return &runs.Runs{Dir: filepath.Join(p.host.DataDir(), "runs")} }
+func (p *program) runs() *runs.Runs       { return &runs.Runs{Dir: filepath.Join(p.host.DataDir(), "runs")} }
 
 // openRepository opens the host's repository. When there is none yet the error matches fs.ErrNotExist.
 func (p *program) openRepository(ctx context.Context) (*repository.Repository, error) {

@@ -135,6 +135,7 @@ func (b *build) step(name, rest string) error {
 		return b.copy(strings.Fields(rest))
 	case "RUN":
 		if rest == "false" {
+			//lint:ignore ST1005 Docker's own words
 			return fmt.Errorf("The command '/bin/sh -c false' returned a non-zero code: 1")
 		}
 	case "WORKDIR":

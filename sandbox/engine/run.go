@@ -39,6 +39,7 @@ func (e *Engine) Create(image *Image, o Options) (*Container, error) {
 		o.Name = "unnamed_" + id[:8]
 	}
 	if other, err := e.Container("/" + o.Name); err == nil && other.Name == "/"+o.Name {
+		//lint:ignore ST1005 Docker's own words
 		return nil, fmt.Errorf("%w. The container name %q is already in use by container %q. You have to remove (or rename) that container to be able to reuse that name.",
 			errConflict, other.Name, other.ID)
 	}
@@ -117,6 +118,7 @@ func (e *Engine) attach(c *Container, o Options) error {
 	if ref, ok := strings.CutPrefix(o.Network, "container:"); ok {
 		target, err := e.Container(ref)
 		if err != nil {
+			//lint:ignore ST1005 Docker's own words
 			return fmt.Errorf("No such container: %s: %w", ref, err)
 		}
 		c.HostConfig.NetworkMode = "container:" + target.ID
@@ -203,6 +205,7 @@ func (e *Engine) mainProgram(c *Container) (*program, error) {
 	if ref, ok := strings.CutPrefix(c.HostConfig.NetworkMode, "container:"); ok {
 		target, err := e.Container(ref)
 		if err != nil {
+			//lint:ignore ST1005 Docker's own words
 			return nil, fmt.Errorf("No such container: %s: %w", ref, err)
 		}
 		if !target.State.Running {
