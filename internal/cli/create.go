@@ -184,8 +184,8 @@ func (p *program) prepare(ctx context.Context, run *runs.Run, service dokku.Serv
 			return "", err
 		}
 		for _, helper := range left {
-			if err := p.host.Kill(ctx, helper.ID); err != nil {
-				return "", err
+			if err := p.host.Kill(ctx, helper.ID); err != nil { // no reason to go without a backup
+				p.ui.Warn("a helper container of that run could not be ended: %v", err)
 			}
 		}
 	}

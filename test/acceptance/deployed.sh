@@ -9,6 +9,8 @@ ledger=$data/ledger
 service "$db"
 app "$cows"
 quietly dokku postgres:link "$db" "$cows"
+# With Docker's restarts, an app that crashes at once can get through a check while another container answers at its address.
+[[ $MODE != host ]] || quietly dokku ps:set "$cows" restart-policy no
 
 # runs WHEN TAG [STATE]: a backup made now says so, and one made without the ledger says it or nothing.
 runs() {

@@ -56,6 +56,27 @@ equal "stderr for a stopped service" "$err" " !     postgres:$db is stopped; sta
 quietly dokku postgres:start "$db"
 until_true "the service answers" no_backends "$db"
 
+# The server is full: five of these sessions, and no more, for ten seconds.
+everywhere "ALTER SYSTEM SET superuser_reserved_connections = 0"
+everywhere "ALTER SYSTEM SET max_connections = 5"
+quietly dokku postgres:restart "$db"
+until_true "the service answers" no_backends "$db"
+sleeping=()
+for _ in {1..9}; do
+  sql "$db" <<<"SELECT pg_sleep(10)" >/dev/null 2>&1 &
+  sleeping+=("$!")
+done
+full() { [[ $(sql "$db" <<<"SELECT 1" 2>&1 || true) == *"too many clients"* ]]; }
+until_true "the server is full" full
+start "$db"
+ended 1
+holds "stderr for a full server" "$err" " !     cannot connect to database \"$(database "$db")\" of $db: sorry, too many clients already"
+wait "${sleeping[@]}" || true # four of them found it full
+everywhere "ALTER SYSTEM RESET ALL"
+quietly dokku postgres:restart "$db"
+until_true "the service answers" no_backends "$db"
+clean "$db"
+
 # A database that cannot be dumped beside the service's own: the backup is made, and says so.
 everywhere "CREATE DATABASE shut"
 everywhere "ALTER DATABASE shut ALLOW_CONNECTIONS false"
