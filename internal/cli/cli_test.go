@@ -221,7 +221,7 @@ func TestNewerSchema(t *testing.T) {
 		{"backup:info " + string(newer.ID), 1, "the manifest of db-20261121T120000Z has schema 2, this program reads schema 1 to 1\n !     update the plugin: dokku plugin:update backup"},
 		{"backup:list", 0, "unreadable: the manifest of db-20261121T120000Z has schema 2"},
 		{"backup:info " + string(older.ID), 0, "=====> db-20261121T115959Z"},
-		{"backup:delete --yes " + string(older.ID), 1, "no space can be freed while the manifest of db-20261121T120000Z cannot be read"},
+		{"backup:delete --yes " + string(older.ID), 1, "no space can be freed: the manifest of db-20261121T120000Z has schema 2"},
 	}
 	for _, tt := range tests {
 		var out bytes.Buffer

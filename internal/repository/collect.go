@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -57,6 +58,10 @@ func (r *Repository) needed(ctx context.Context) (map[string]bool, error) {
 	}
 	needed := map[string]bool{}
 	for _, e := range entries {
+		var newer *backup.Problem
+		if errors.As(e.Err, &newer) {
+			return nil, &backup.Problem{Message: "no space can be freed: " + newer.Message, Hints: newer.Hints, Err: newer}
+		}
 		if e.Manifest == nil {
 			return nil, &backup.Problem{
 				Message: fmt.Sprintf("no space can be freed while the manifest of %s cannot be read: what it needs is not known", e.ID),
