@@ -62,11 +62,8 @@ func (l Ledger) RecordRelease(ctx context.Context, run, app string, image Image,
 			e.Commit = built.Commit
 			return append(entries, e)
 		}
-		if _, known := last(entries, func(o Entry) bool { return o.Image == image.ID }); known {
-			return entries
-		}
-		base, ok := last(entries, func(o Entry) bool { return o.isBaseOf(image, grows) })
-		if !ok {
+		base, ok := last(entries, func(o Entry) bool { return o.Image == image.ID || o.isBaseOf(image, grows) })
+		if !ok || base.Image == image.ID {
 			return entries
 		}
 		e.Commit, e.At = base.Commit, base.At
