@@ -50,15 +50,14 @@ func BenchmarkCut(b *testing.B) {
 	text, buf := rows(1, 500_000), make([]byte, maxSegment+readSize)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		c := &rowCutter{src: bytes.NewReader(text), buf: buf[:0]}
-		spare := make([]byte, maxSegment+readSize)
+		c := &rowCutter{src: bytes.NewReader(text)}
 		for {
-			segment, err := c.next(func() []byte { return spare[:0] })
-			if err == io.EOF {
+			c.begin(buf[:0])
+			if _, err := c.next(); err == io.EOF {
 				break
+			} else {
+				check(b, err)
 			}
-			check(b, err)
-			spare = segment
 		}
 	}
 }

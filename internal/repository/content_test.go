@@ -103,7 +103,8 @@ func TestCutWherever(t *testing.T) {
 	cut := func(src io.Reader) (sizes []int) {
 		c := &rowCutter{src: src}
 		for {
-			segment, err := c.next(func() []byte { return nil })
+			c.begin(nil)
+			segment, err := c.next()
 			if err == io.EOF {
 				return sizes
 			}

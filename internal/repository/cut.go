@@ -33,17 +33,22 @@ type rowCutter struct {
 	partial *xxh3.Hasher // the row that began in an earlier segment; nil when none did
 	started int          // bytes of that row so far
 	buf     []byte       // begins at a segment's start
+	rest    []byte       // what was read beyond the last segment
 	row     int          // where the first unfinished row begins in buf
 	scanned int          // no newline between row and here
 	eof     bool
 }
 
-// next returns the next segment and puts what was read beyond it into fresh. It returns io.EOF when there is none.
-func (c *rowCutter) next(fresh func() []byte) ([]byte, error) {
+// begin gives the buffer for the next segment, empty.
+func (c *rowCutter) begin(buf []byte) { c.buf = append(buf, c.rest...) }
+
+// next returns the next segment, which is in the buffer that begin was given, or grown out of it. At the end it returns
+// io.EOF.
+func (c *rowCutter) next() ([]byte, error) {
 	for {
 		if n := c.border(); n > 0 {
 			segment := c.buf[:n]
-			c.buf = append(fresh(), c.buf[n:]...)
+			c.rest = append(c.rest[:0], c.buf[n:]...)
 			c.row, c.scanned = max(c.row-n, 0), max(c.scanned-n, 0)
 			return segment, nil
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -60,9 +59,9 @@ func (r *Repository) NewWriter(ctx context.Context, workers int, trusted *backup
 	group, ctx := errgroup.WithContext(ctx)
 	w := &Writer{
 		repository: r, ctx: ctx, workers: group, present: present, vouched: vouched, sealed: map[string]int64{},
-		jobs: make(chan job), free: make(chan []byte, workers+2),
+		jobs: make(chan job), free: make(chan []byte, workers+1),
 	}
-	for range workers + 2 { // one being filled, one waiting, one in each worker
+	for range workers + 1 { // one being filled, one in each worker
 		w.free <- nil
 	}
 	for range workers {
@@ -105,27 +104,23 @@ func vouch(present map[string]int64, trusted *backup.Manifest) map[string]bool {
 // Rows stores COPY text, row by row, and fingerprints it.
 func (w *Writer) Rows(src io.Reader) (*backup.Content, error) {
 	content := &backup.Content{Segments: []*backup.Segment{}} // in JSON an empty list, not null
-	first, err := w.buffer()
-	if err != nil {
-		return nil, err
-	}
-	cutter := &rowCutter{src: src, buf: first}
-	defer func() { w.release(cutter.buf) }()
+	cutter := &rowCutter{src: src}
 	for {
-		// The fresh buffer is taken before the full one is handed over: there is always one more than workers hold.
-		var failed error
-		segment, err := cutter.next(func() []byte {
-			b, err := w.buffer()
-			failed = err
-			return b
-		})
+		buf, err := w.buffer()
+		if err != nil {
+			return nil, err
+		}
+		cutter.begin(buf)
+		segment, err := cutter.next()
+		if err == nil {
+			err = w.add(content, segment)
+		} else {
+			w.release(cutter.buf)
+		}
 		if err == io.EOF {
 			break
 		}
-		if err := errors.Join(err, failed); err != nil {
-			return nil, err
-		}
-		if err := w.add(content, segment); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
