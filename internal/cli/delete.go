@@ -15,10 +15,11 @@ import (
 func (p *program) deleteCommand() *cli.Command {
 	return &cli.Command{
 		Name: "delete", ArgsUsage: "<id>", Usage: "Delete a backup and free what only it needed",
-		Description: `Deletes one backup for good. Data that other backups share stays. A pinned backup is not deleted.`,
-		UsageText:   "dokku backup:delete happycows-db-20261121T074700Z\ndokku backup:delete happycows-db-20261121T074700Z --yes",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "do not ask"}},
-		Action:      p.delete,
+		Description: `Deletes one backup for good. Data that other backups share stays. A pinned backup is not deleted.
+A run that failed is taken off the list.`,
+		UsageText: "dokku backup:delete happycows-db-20261121T074700Z\ndokku backup:delete happycows-db-20261121T074700Z --yes",
+		Flags:     []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "do not ask"}},
+		Action:    p.delete,
 	}
 }
 
@@ -29,10 +30,13 @@ func (p *program) delete(c *cli.Context) error {
 	}
 	repo, err := p.openRepository(c.Context)
 	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*backup.Problem)) {
-		return p.noBackup(id)
+		return p.forget(id)
 	}
 	if err != nil {
 		return err
+	}
+	if _, err := repo.Manifest(c.Context, id); errors.Is(err, fs.ErrNotExist) {
+		return p.forget(id)
 	}
 	if err := p.mayDelete(c, repo, id); err != nil {
 		return err
@@ -56,6 +60,19 @@ func (p *program) delete(c *cli.Context) error {
 		return err
 	}
 	p.ui.Detail("%s freed", ui.Bytes(collected.Bytes))
+	return nil
+}
+
+// forget takes a failed run off the list.
+func (p *program) forget(id backup.ID) error {
+	known, err := p.runs().Forget(id)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return p.noBackup(id)
+	}
+	p.ui.Step("Forgot the failed run %s", id)
 	return nil
 }
 

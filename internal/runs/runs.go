@@ -144,6 +144,20 @@ func (r *Runs) Failed(service string) ([]Record, error) {
 	return records, nil
 }
 
+// Forget removes the record of a failed run. known is false when there is none.
+func (r *Runs) Forget(id backup.ID) (known bool, err error) {
+	run, err := r.Begin(id.Service()) // so that the record of a run that was killed is where the others are
+	if err != nil {
+		return false, err
+	}
+	err = os.Remove(filepath.Join(r.Dir, id.Service(), string(id)+".json"))
+	known = err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return known, errors.Join(err, run.End(nil))
+}
+
 // failed reads a record; that in a lock which is held is of a run that goes on.
 func (r *Runs) failed(path string) (Record, bool, error) {
 	f, err := os.Open(path)

@@ -218,3 +218,26 @@ func TestModes(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestForget(t *testing.T) {
+	r := &Runs{Dir: t.TempDir()}
+	id := backup.ID("db-20261121T120000Z")
+	run, err := r.Begin("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Announce(Record{ID: id, Service: "postgres:db"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.End(errors.New("disk full")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false} {
+		if known, err := r.Forget(id); known != want || err != nil {
+			t.Errorf("got %v %v, want %v", known, err, want)
+		}
+	}
+	if failed, err := r.Failed("db"); len(failed) > 0 || err != nil {
+		t.Errorf("got %v %v, want nothing left", failed, err)
+	}
+}
