@@ -29,6 +29,7 @@ test: ## run every test, acceptance scripts included (those on Docker where an e
 lint: ## gofmt, go vet, staticcheck, shellcheck, import rules
 	test/setup lint
 	@gofmt -l . | { ! grep . ; } || { echo "these files need: make fmt" >&2; exit 1; }
+	@git ls-files | { ! grep -E '.+/commands(/|$$)'; } || { echo "Dokku runs any file called commands, at any depth: rename these" >&2; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	find . -type f ! -path './.git/*' ! -path './bin/*' ! -path './dist/*' \

@@ -19,6 +19,19 @@ type host struct {
 	built string
 }
 
+// probePlugin copies the probe plugin. Its file "commands" has another name in this tree, since Dokku runs every file of that name
+// that it finds below a plugin, at any depth.
+func probePlugin(t *testing.T) string {
+	probe := filepath.Join(t.TempDir(), "probe")
+	if err := os.CopyFS(probe, os.DirFS("testdata/probe")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(probe, "commands.sh"), filepath.Join(probe, "commands")); err != nil {
+		t.Fatal(err)
+	}
+	return probe
+}
+
 // newHost builds the program, brings a host up with the probe plugin, and
 // takes it down when the test ends; nothing may be left running then.
 func newHost(t *testing.T, flags ...string) *host {
@@ -31,10 +44,7 @@ func newHost(t *testing.T, flags ...string) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	probe, err := filepath.Abs("testdata/probe")
-	if err != nil {
-		t.Fatal(err)
-	}
+	probe := probePlugin(t)
 	h := &host{dir: dir, built: built, env: os.Environ()}
 	args := append([]string{built + "/bin/sandbox", "up", "--plugin", probe}, append(flags, dir)...)
 	stdout, stderr, code := h.run(t, args...)

@@ -225,15 +225,15 @@ func (f facts) builtFromHead(serving Container, image Image) bool {
 
 // unchangedSinceDeploy tells whether what runs must be the commit of the last deploy that ended well and was given one.
 // With all times known: the image's files are not younger than the end of that deploy, nor is the image itself where
-// GIT_REV names another commit, and no container can come from the build cache of a later branch. With a time missing: the
-// branch has not moved since, and GIT_REV does not say otherwise.
+// GIT_REV names another commit; and the branch has not moved, or the container is not younger either. With a time missing:
+// the branch has not moved since, and GIT_REV does not say otherwise.
 func (f facts) unchangedSinceDeploy(serving Container, image Image) bool {
 	commit, head, rev := f.deployedRevision(), f.app.Git.SHA, f.revision(serving)
 	if commit == "" {
 		return false
 	}
 	otherRev := rev != "" && !same(rev, commit)
-	built, moved := cmp.Or(image.built, image.Created), f.app.Git.BranchUpdated
+	built := cmp.Or(image.built, image.Created)
 	switch {
 	case built.IsZero() || f.sourceSet.IsZero():
 		return same(commit, head) && !otherRev
@@ -243,7 +243,8 @@ func (f facts) unchangedSinceDeploy(serving Container, image Image) bool {
 	if same(commit, head) {
 		return true // whatever was built since was built from this commit
 	}
-	return serving.ID != "" && (!serving.Created.After(f.sourceSet) || serving.Created.Before(moved))
+	// An image may come whole from the build cache, older than its deploy; a container is as old as its deploy.
+	return serving.ID != "" && !serving.Created.After(f.sourceSet)
 }
 
 // deployedRevision is the commit in the metadata of the deploy source: the commit itself, or URL#commit. Dokku writes it
