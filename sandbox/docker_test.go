@@ -21,6 +21,7 @@ func TestRealEngine(t *testing.T) {
 	ids := appRepository(t, git)
 	service, app := "sandbox-test-"+hostID(h.dir), "sandbox-test-"+hostID(h.dir)
 	h.must(t, "dokku", "postgres:create", service)
+	baseImage(t, h, service)
 	h.must(t, "dokku", "apps:create", app)
 	h.must(t, "dokku", "postgres:link", service, app)
 	h.must(t, "dokku", "git:sync", "--build", app, git+"/happycows", ids["first"])
@@ -39,4 +40,16 @@ func TestRealEngine(t *testing.T) {
 	}
 	h.must(t, "dokku", "--force", "apps:destroy", app)
 	h.must(t, "dokku", "--force", "postgres:destroy", service)
+}
+
+// baseImage gives the service's image the name that the app's Dockerfile has from the transcripts, where the engine has no
+// image of that name.
+func baseImage(t *testing.T, h *host, service string) {
+	const base = "postgres:15.18"
+	if _, _, code := h.run(t, "docker", "image", "inspect", base); code == 0 {
+		return
+	}
+	container := strings.TrimSpace(h.must(t, "dokku", "postgres:info", service, "--id"))
+	h.must(t, "docker", "tag", strings.TrimSpace(h.must(t, "docker", "inspect", "--format", "{{.Image}}", container)), base)
+	t.Cleanup(func() { h.run(t, "docker", "rmi", base) })
 }
