@@ -165,7 +165,7 @@ func compareTables(t *testing.T, c *cluster, tables []backup.Table) {
 	}
 	for _, table := range tables {
 		quoted := `"` + strings.ReplaceAll(table.Schema, `"`, `""`) + `"."` + strings.ReplaceAll(table.Name, `"`, `""`) + `"`
-		got, err := repository.Fingerprint(strings.NewReader(c.query(t, "COPY "+quoted+" TO STDOUT")), true)
+		got, err := backup.Fingerprint(strings.NewReader(c.query(t, "COPY "+quoted+" TO STDOUT")), true)
 		check(t, err)
 		if got.Rows != table.Rows || got.Digest != table.Digest {
 			t.Errorf("%s: got %d rows with %s, want %d rows with %s", quoted, got.Rows, got.Digest, table.Rows, table.Digest)

@@ -11,6 +11,7 @@ const idTime = "20060102T150405Z"
 var (
 	idForm      = regexp.MustCompile(`^([A-Za-z0-9_-]+)-(\d{8}T\d{6}Z)$`)
 	serviceForm = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	appForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
 )
 
 // ID names one backup: the service's name, a hyphen, and the second (UTC) at which the capture began, such as
@@ -58,3 +59,6 @@ func (id ID) Time() time.Time {
 // ValidServiceName tells whether Dokku would accept s as the name of a service. Source: SERVICE_PATTERN check of the
 // official datastore plugins, `[A-Za-z0-9_-]+`.
 func ValidServiceName(s string) bool { return serviceForm.MatchString(s) }
+
+// ValidAppName tells whether Dokku would accept s as the name of a new app. Source: IsValidAppName in its plugins/common/common.go.
+func ValidAppName(s string) bool { return appForm.MatchString(s) }

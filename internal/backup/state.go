@@ -17,8 +17,9 @@ const (
 
 // Marks are what was done with a backup after it was made. They are kept beside the manifest, which never changes.
 type Marks struct {
-	Pinned   *Pinned   `json:"pinned,omitempty"`
-	Verified *Verified `json:"verified,omitempty"`
+	Pinned    *Pinned   `json:"pinned,omitempty"`
+	Verified  *Verified `json:"verified,omitempty"`
+	Practised *Report   `json:"practised,omitempty"` // the last practice run
 }
 
 // Pinned says that a backup may not be removed.

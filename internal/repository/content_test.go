@@ -84,7 +84,7 @@ func TestRowsRoundTrip(t *testing.T) {
 			if got.Bytes != int64(len(tt.text)) || got.Rows != want.Rows || got.Digest != want.String() {
 				t.Errorf("got %d bytes, %d rows, %s, want %d, %d, %s", got.Bytes, got.Rows, got.Digest, len(tt.text), want.Rows, want.String())
 			}
-			again, err := Fingerprint(bytes.NewReader(tt.text), true)
+			again, err := backup.Fingerprint(bytes.NewReader(tt.text), true)
 			if err != nil || again.Bytes != got.Bytes || again.Rows != got.Rows || again.Digest != got.Digest {
 				t.Errorf("fingerprint: got %+v, error %v, want %+v", again, err, got)
 			}

@@ -54,24 +54,43 @@ func (k keys) mac(name string, text []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// CreateKey makes a new identity and keeps it in the file path, which must not exist, mode 0600.
+// CreateKey makes a new identity and keeps it in the file path, mode 0600. The file must not exist (fs.ErrExist): nothing replaces a lost
+// key. After a crash at any point there is the whole file or none. One caller at a time.
 func CreateKey(path string) (*age.X25519Identity, error) {
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := writeKey(path, identity.String()+"\n"); err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
-	}
-	_, err = f.WriteString(identity.String() + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("make key: %w", err), os.Remove(path))
 	}
 	return identity, nil
+}
+
+func writeKey(path, text string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	part := path + ".part" // one that a killed run left is written anew
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(part))
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // ReadKey reads the identity in the file path. Its errors never hold what the file holds.

@@ -13,11 +13,12 @@ const marksPrefix = "marks/"
 
 // The kinds of marks, each an object of its own, so that setting one never loses another.
 const (
-	markPinned   = "pinned"
-	markVerified = "verified"
+	markPinned    = "pinned"
+	markVerified  = "verified"
+	markPractised = "practised"
 )
 
-var markKinds = []string{markPinned, markVerified}
+var markKinds = []string{markPinned, markVerified, markPractised}
 
 func markObject(id backup.ID, kind string) string {
 	return marksPrefix + id.Service() + "/" + string(id) + "/" + kind
@@ -39,6 +40,11 @@ func (r *Repository) Unpin(ctx context.Context, id backup.ID) error {
 // SetVerified keeps the result of a verify.
 func (r *Repository) SetVerified(ctx context.Context, id backup.ID, mark backup.Verified) error {
 	return r.putRecord(ctx, markObject(id, markVerified), mark)
+}
+
+// SetPractised keeps the report of a practice run.
+func (r *Repository) SetPractised(ctx context.Context, id backup.ID, report *backup.Report) error {
+	return r.putRecord(ctx, markObject(id, markPractised), report)
 }
 
 // Marks reads the marks of one backup.
@@ -69,7 +75,7 @@ func (r *Repository) markedObjects(ctx context.Context, service string) (map[str
 
 func (r *Repository) marks(ctx context.Context, id backup.ID, marked map[string]bool) (backup.Marks, error) {
 	var m backup.Marks
-	for kind, v := range map[string]any{markPinned: &m.Pinned, markVerified: &m.Verified} {
+	for kind, v := range map[string]any{markPinned: &m.Pinned, markVerified: &m.Verified, markPractised: &m.Practised} {
 		name := markObject(id, kind)
 		if !marked[name] {
 			continue

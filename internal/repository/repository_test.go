@@ -225,8 +225,17 @@ func TestKeyFile(t *testing.T) {
 	if exitCode(err) != backup.ExitKey || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: got %v, want exit code %d and fs.ErrNotExist", err, backup.ExitKey)
 	}
+	part := path + ".part" // of a run that was killed
+	check(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	check(t, os.WriteFile(part, []byte("AGE-SECRET-KEY-1 of another key, and longer than the one that is made now, so that its end would stay"), 0o600))
 	made, err := CreateKey(path)
 	check(t, err)
+	if _, err := os.Stat(part); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("unfinished file: got error %v, want it gone", err)
+	}
+	if got, err := ReadKey(path); err != nil || got.String() != made.String() {
+		t.Errorf("as made: got error %v, want the identity", err)
+	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
 		t.Errorf("mode: got %v, error %v, want -rw-------", info.Mode(), err)
 	}

@@ -1,17 +1,11 @@
 package repository
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/zeebo/xxh3"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 )
@@ -32,16 +26,44 @@ func (r *Repository) Verify(ctx context.Context, m *backup.Manifest, progress fu
 	return result, err
 }
 
+// Check sees that all segments of a backup are there in their full size, and tells how many they are and what they take. It reads
+// none of them: that is Verify's, and that of every reader.
+func (r *Repository) Check(ctx context.Context, m *backup.Manifest) (segments int, stored int64, err error) {
+	present, err := r.segments(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	seen := map[string]bool{}
+	err = m.Contents(func(what string, c *backup.Content) error {
+		for _, s := range c.Segments {
+			size, there := present[s.Name]
+			switch {
+			case !there:
+				return &DamageError{what, "not whole: a segment is missing"}
+			case size != s.Stored:
+				return &DamageError{what, "not whole: a segment has the wrong size"}
+			case !seen[s.Name]:
+				seen[s.Name] = true
+				stored += size
+			}
+		}
+		return nil
+	})
+	return len(seen), stored, err
+}
+
 func (r *Repository) verifyContent(ctx context.Context, c *backup.Content, progress func(n int64)) (problem string, err error) {
 	reader := r.Reader(ctx, c)
 	defer reader.Close()
-	got, err := Fingerprint(io.TeeReader(reader, progressWriter(progress)), strings.HasPrefix(c.Digest, backup.RowDigestPrefix))
+	got, err := backup.Fingerprint(io.TeeReader(reader, progressWriter(progress)), strings.HasPrefix(c.Digest, backup.RowDigestPrefix))
 	var damage *DamageError
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case errors.As(err, &damage):
 		return damage.Error(), nil
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return err.Error(), nil
 	case err != nil:
 		return "", err
 	case got.Bytes != c.Bytes:
@@ -52,46 +74,6 @@ func (r *Repository) verifyContent(ctx context.Context, c *backup.Content, progr
 		return "its digest differs from the manifest's", nil
 	}
 	return "", nil
-}
-
-// Fingerprint measures content: bytes, and, when it is COPY text, rows and the digest of rows; else its SHA-256.
-func Fingerprint(src io.Reader, rows bool) (backup.Content, error) {
-	if !rows {
-		hash := sha256.New()
-		n, err := io.Copy(hash, src)
-		return backup.Content{Bytes: n, Digest: "sha256:" + hex.EncodeToString(hash.Sum(nil))}, err
-	}
-	var c backup.Content
-	var digest backup.RowDigest
-	var long *xxh3.Hasher // a row that does not fit the buffer
-	in := bufio.NewReaderSize(src, 1<<20)
-	for {
-		line, err := in.ReadSlice('\n')
-		c.Bytes += int64(len(line))
-		switch {
-		case err == bufio.ErrBufferFull:
-			if long == nil {
-				long = xxh3.New()
-			}
-			long.Write(line)
-			continue
-		case err == io.EOF && len(line) == 0 && long == nil:
-			c.Rows, c.Digest = digest.Rows, digest.String()
-			return c, nil
-		case err == io.EOF:
-			return c, &DamageError{"the last row", "cut"}
-		case err != nil:
-			return c, err
-		}
-		row := bytes.TrimSuffix(line, []byte("\n"))
-		if long == nil {
-			digest.Add(row)
-			continue
-		}
-		long.Write(row)
-		digest.AddHash(long.Sum128())
-		long = nil
-	}
 }
 
 // progressWriter counts what passes through a TeeReader.
