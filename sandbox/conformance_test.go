@@ -66,6 +66,12 @@ var quoted = map[string][]string{
 		"docker", "exec", "dokku.postgres.happycows-db-practice", "psql", "-U", "postgres", "-At", "-c", "select nonsense", "happycows_db_practice"},
 	"docker exec dokku.postgres.happycows-db-practice sh -c exit 3": {
 		"docker", "exec", "dokku.postgres.happycows-db-practice", "sh", "-c", "exit 3"},
+	`echo {"MULTI":"line1\\nline2 $HOME"} | dokku config:import --no-restart --format json happycows-2 -`: {
+		"sh", "-c", `printf %s '{"MULTI":"line1\nline2 $HOME"}' | dokku config:import --no-restart --format json happycows-2 -`},
+	`echo {} | dokku config:import --no-restart --format json happycows-2 -`: {
+		"sh", "-c", `echo {} | dokku config:import --no-restart --format json happycows-2 -`},
+	`echo {"A B":"x"} | dokku config:import --no-restart --format json happycows-2 -`: {
+		"sh", "-c", `echo '{"A B":"x"}' | dokku config:import --no-restart --format json happycows-2 -`},
 	"docker inspect happycows.web.1: its GIT_REV": {
 		"sh", "-c", `docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' happycows.web.1 | grep ^GIT_REV=`},
 	"ls db/migrate inside the running container": {
@@ -125,11 +131,15 @@ var volatile = []struct{ pattern, word string }{
 // builderLog is what the builder, not Dokku, says of a build.
 var builderLog = regexp.MustCompile(`(?ms)^(-----> Building \S+ from \S+\n).*?^(-----> Releasing)`)
 
+// fetchLog is what git, not Dokku, says of a fetch.
+var fetchLog = regexp.MustCompile(`(?m)^(From \S+| \* \[new branch\] .*)\n`)
+
 func normal(s string, known map[string]string) string {
 	for from, to := range known {
 		s = strings.ReplaceAll(s, from, to)
 	}
 	s = builderLog.ReplaceAllString(s, "$1$2")
+	s = fetchLog.ReplaceAllString(s, "")
 	for _, v := range volatile {
 		s = regexp.MustCompile(v.pattern).ReplaceAllString(s, v.word)
 	}
@@ -139,7 +149,7 @@ func normal(s string, known map[string]string) string {
 // TestTranscripts replays what was seen on a real host and compares all that
 // came of it.
 func TestTranscripts(t *testing.T) {
-	for _, name := range []string{"apps-and-git.txt", "deployed-sha.txt", "postgres-service.txt", "restore-flow.txt"} {
+	for _, name := range []string{"apps-and-git.txt", "deployed-sha.txt", "postgres-service.txt", "restore-flow.txt", "restore-more.txt"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newReplay(t)

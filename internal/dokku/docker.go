@@ -157,10 +157,15 @@ func (h *Host) listByLabel(labels []string) []string {
 func (h *Host) inspect(ctx context.Context, refs ...string) ([]byte, error) {
 	out, err := h.Run(ctx, h.docker(append([]string{"inspect"}, refs...)...))
 	var failed *RunError
-	if errors.As(err, &failed) && strings.Contains(strings.ToLower(failed.Detail), "no such") {
+	if errors.As(err, &failed) && noSuch(failed) {
 		return nil, ErrNotFound
 	}
 	return out, err
+}
+
+// noSuch tells whether the engine did not know what it was asked for.
+func noSuch(failed *RunError) bool {
+	return strings.Contains(strings.ToLower(failed.Detail), "no such")
 }
 
 // inspected is the part of Docker's JSON that is used, of a container and of an image.

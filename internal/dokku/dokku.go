@@ -1,7 +1,11 @@
 // Package dokku is the host: what Dokku and Docker know about services, apps, containers and images, and which commit
 // of an app really runs. Start at New; Find and Info lead to a service, App and Deployed to an app, Container and
-// HelperRun to the engine. Everything is asked through the `dokku` and `docker` programs, and nothing here changes
-// a service or an app. Apart from its helper containers the package writes in one place only, the Ledger.
+// HelperRun to the engine. Everything is asked through the `dokku` and `docker` programs, and asking changes nothing: apart from
+// its helper containers the package then writes in one place only, the Ledger.
+//
+// What a restore changes on the host is what begins with a verb that says so: CreateService and CreateApp to start with, SetConfig
+// and its like, SyncCode, Link, Build. DestroyService, DestroyApp and RemoveNetwork remove only what bears the mark of their
+// restore (MarkKey).
 package dokku
 
 import (

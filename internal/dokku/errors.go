@@ -18,6 +18,9 @@ var (
 	ErrStopped   = errors.New("service is stopped")
 	ErrOldDokku  = errors.New("this Dokku is too old")
 	ErrNotFound  = errors.New("no such container or image")
+	ErrExists    = errors.New("the name is taken")
+	ErrNoImage   = errors.New("the image cannot be had")
+	ErrNotOurs   = errors.New("not made by this restore")
 )
 
 func badName(name string) error {

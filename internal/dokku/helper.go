@@ -19,6 +19,7 @@ type Helper struct {
 	Purpose   string   // value of HelperLabel, such as the id of a backup
 	Container string   // id of the service's container, whose network it joins
 	Image     string   // image id: unlike a name it is never pulled, and always what the service runs
+	Stdin     bool     // it reads the standard input of the docker command
 	Folder    string   // host's path (Host.HostPath) of the folder that it sees as /out; empty: none
 	CPUShares int      // weight against other containers, Docker's default being 1024; 0: that default
 	Secrets   []string // names of variables; their values come from Command.Secrets, never through argv
@@ -30,6 +31,9 @@ type Helper struct {
 func (h *Host) HelperRun(p Helper) []string {
 	argv := h.docker("run", "--rm", "--name", p.Name, "--label", HelperLabel+"="+p.Purpose,
 		"--network", "container:"+p.Container)
+	if p.Stdin {
+		argv = append(argv, "--interactive")
+	}
 	if p.CPUShares > 0 {
 		argv = append(argv, "--cpu-shares", strconv.Itoa(p.CPUShares))
 	}

@@ -44,6 +44,7 @@ type Command struct {
 	Secrets []string  // NAME=value, added to the environment; the values are cut out of any error
 	Stdin   io.Reader // nil: empty
 	Stdout  io.Writer // nil: dropped
+	Stderr  io.Writer // nil: dropped; the last lines are in the error either way
 }
 
 // Exec runs c to its end, without a terminal. When ctx ends, the program and all that it started get SIGTERM and, after
@@ -55,6 +56,9 @@ func (h *Host) Exec(ctx context.Context, c Command) error {
 	cmd.Stdout = c.Stdout
 	var stderr tail
 	cmd.Stderr = &stderr
+	if c.Stderr != nil {
+		cmd.Stderr = io.MultiWriter(&stderr, c.Stderr)
+	}
 	// A session of its own: no terminal to prompt on, and one process group to signal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
@@ -122,14 +126,17 @@ func exitCode(err error) int {
 // dsnPassword reaches to the last @ of a word: a password may hold one.
 var dsnPassword = regexp.MustCompile(`(://[^:/@\s]*:)\S+@`)
 
-// redact replaces the passwords of DSNs and the values of secrets (NAME=value) in s.
+// httpUser is the part of an address of a git remote that may be a token.
+var httpUser = regexp.MustCompile(`(https?://)[^/\s]*@`)
+
+// redact replaces the passwords of DSNs, the users of web addresses, and the values of secrets (NAME=value) in s.
 func redact(s string, secrets []string) string {
 	for _, kv := range secrets {
 		if _, value, _ := strings.Cut(kv, "="); value != "" {
 			s = strings.ReplaceAll(s, value, "***")
 		}
 	}
-	return dsnPassword.ReplaceAllString(s, "${1}***@")
+	return httpUser.ReplaceAllString(dsnPassword.ReplaceAllString(s, "${1}***@"), "${1}***@")
 }
 
 // tail keeps the end of what is written to it.

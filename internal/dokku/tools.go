@@ -46,14 +46,22 @@ const fillPause = time.Millisecond
 // that output while it is written. env is NAME=value; values reach the program by name, never through an argv.
 func (t *Tools) Run(ctx context.Context, argv func(out string) []string, env []string, read func(io.Reader) error) error {
 	err := t.inHelper(ctx, argv, env, read)
-	var why *notStarted
-	if errors.As(err, &why) {
-		if t.Fallback != nil {
-			t.Fallback(why.err)
-		}
+	if t.fallsBack(err) {
 		err = t.inService(ctx, argv(""), env, read)
 	}
 	return ended(argv("")[0], err)
+}
+
+// fallsBack tells whether err is that of a helper that never ran, so that `docker exec` is the way.
+func (t *Tools) fallsBack(err error) bool {
+	var why *notStarted
+	if !errors.As(err, &why) {
+		return false
+	}
+	if t.Fallback != nil {
+		t.Fallback(why.err)
+	}
+	return true
 }
 
 // ended says what became of the program itself, not of the docker command that ran it.
@@ -66,7 +74,7 @@ func ended(program string, err error) error {
 	case -1, 137, 143: // SIGKILL and SIGTERM, as a shell counts them
 		return &backup.Problem{
 			Message: program + " was killed: by somebody, by a restart of the service, or because the host's memory ran out",
-			Hints:   []string{"nothing was kept of this run, earlier backups are intact; was it the memory? dmesg | grep -i 'out of memory'"},
+			Hints:   []string{"earlier backups are intact; was it the memory? dmesg | grep -i 'out of memory'"},
 			Err:     err,
 		}
 	}
@@ -95,23 +103,38 @@ func (t *Tools) inHelper(ctx context.Context, argv func(out string) []string, en
 	}
 	defer reader.Close()
 
-	program := argv("/out/fifo")
-	helper := Helper{
-		Name: "dokku-backup-" + randomName(), Purpose: t.Purpose, Container: t.Container, Image: t.Image,
-		Folder: t.Host.HostPath(out), CPUShares: helperShares, Secrets: names(env), Program: program[0], Args: program[1:],
-	}
+	helper := t.newHelper(argv("/out/fifo"), env, out)
 	run := func(ctx context.Context) error {
 		defer writer.Close() // the last writer: after what is in the pipe comes its end
 		return t.Host.Exec(ctx, Command{Argv: t.Host.HelperRun(helper), Secrets: env})
 	}
-	kill := func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
-		defer cancel()
-		return t.Host.Kill(ctx, helper.Name)
+	kill := func() error { return t.kill(ctx, helper) }
+	return started(t.relay(ctx, reader, run, kill, read))
+}
+
+// newHelper is a helper that runs argv and sees folder, unless that is empty, as /out.
+func (t *Tools) newHelper(argv, env []string, folder string) Helper {
+	h := Helper{
+		Name: "dokku-backup-" + randomName(), Purpose: t.Purpose, Container: t.Container, Image: t.Image,
+		CPUShares: helperShares, Secrets: names(env), Program: argv[0], Args: argv[1:],
 	}
-	err = t.relay(ctx, reader, run, kill, read)
+	if folder != "" {
+		h.Folder = t.Host.HostPath(folder)
+	}
+	return h
+}
+
+// kill ends a helper, although ctx may have ended.
+func (t *Tools) kill(ctx context.Context, h Helper) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	return t.Host.Kill(ctx, h.Name)
+}
+
+// started makes a *notStarted of the engine's own failure, see docker-run(1).
+func started(err error) error {
 	var failed *RunError
-	if errors.As(err, &failed) && failed.Code == 125 { // the engine's own failure, see docker-run(1)
+	if errors.As(err, &failed) && failed.Code == 125 {
 		why, _, _ := strings.Cut(failed.Detail, "; Run 'docker run --help'")
 		return &notStarted{errors.New(why)}
 	}
@@ -126,16 +149,20 @@ func (t *Tools) inService(ctx context.Context, argv, env []string, read func(io.
 		return err
 	}
 	defer reader.Close()
-	exec := t.Host.docker("exec")
+	run := func(ctx context.Context) error {
+		defer writer.Close()
+		return t.Host.Exec(ctx, Command{Argv: t.execArgv(argv, env), Secrets: env, Stdout: writer})
+	}
+	return t.relay(ctx, reader, run, func() error { return nil }, read)
+}
+
+// execArgv is the argv that runs a program in the service's container.
+func (t *Tools) execArgv(argv, env []string, options ...string) []string {
+	exec := append(t.Host.docker("exec"), options...)
 	for _, name := range names(env) {
 		exec = append(exec, "-e", name)
 	}
-	exec = append(append(exec, t.Container), argv...)
-	run := func(ctx context.Context) error {
-		defer writer.Close()
-		return t.Host.Exec(ctx, Command{Argv: exec, Secrets: env, Stdout: writer})
-	}
-	return t.relay(ctx, reader, run, func() error { return nil }, read)
+	return append(append(exec, t.Container), argv...)
 }
 
 // relay runs the program and lets read have its output. Of two failures it returns the one that caused the other.

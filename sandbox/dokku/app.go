@@ -28,6 +28,8 @@ type App struct {
 	Builder string
 	// Links are the docker options --link that service links added.
 	Links []string
+	// Ports are the port maps of ports:set.
+	Ports []portMap
 	// Mounts are the host:container pairs of storage:mount.
 	Mounts []string
 	// Deployed says that containers were started at least once; Restore that

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ func configCommands() map[string]func(*call) error {
 	return map[string]func(*call) error{
 		"config:set": (*call).configSet, "config:unset": (*call).configUnset, "config:get": (*call).configGet,
 		"config:show": (*call).configShow, "config:export": (*call).configExport, "config:keys": (*call).configKeys,
+		"config:import": (*call).configImport,
 	}
 }
 
@@ -45,6 +47,52 @@ func (c *call) configSet() error {
 			v = string(plain)
 		}
 		set[k] = v
+	}
+	return c.setConfig(name, set, given["--no-restart"] == "")
+}
+
+// configImport answers config:import for JSON, on stdin or in a file. It tells
+// every variable twice, as Dokku does.
+func (c *call) configImport() error {
+	given := c.option("--no-restart", "--replace", "--format=")
+	name, file := c.arg(0), c.arg(1)
+	if _, err := c.h.loadApp(name); err != nil {
+		return err
+	}
+	if given["--format"] != "json" {
+		return fail("The sandbox reads config in JSON only")
+	}
+	in := c.in
+	if file == "-" {
+		c.info1Quiet("Reading config vars from stdin")
+	} else {
+		f, err := os.Open(file)
+		if err != nil {
+			return fail("%s", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	var set map[string]string
+	if err := json.NewDecoder(in).Decode(&set); err != nil {
+		return fail("%s", err)
+	}
+	if len(set) == 0 {
+		return fail("No config vars to set")
+	}
+	for _, k := range inOrder(set) {
+		c.info1Quiet("Setting config var %s=%s", k, set[k])
+	}
+	for _, k := range inOrder(set) {
+		if !validKey.MatchString(k) {
+			return fail("Invalid key name: '%s'", k)
+		}
+	}
+	if given["--replace"] != "" {
+		err := c.h.changeApp(name, func(a *App) error { clear(a.Config); return nil })
+		if err != nil {
+			return err
+		}
 	}
 	return c.setConfig(name, set, given["--no-restart"] == "")
 }

@@ -22,8 +22,12 @@ func (c *call) releaseAndDeploy(app, tree string) error {
 	if err := c.deploy(app, tree, ""); err != nil {
 		return err
 	}
+	a, err := c.h.loadApp(app)
+	if err != nil {
+		return err
+	}
 	c.info2("Application deployed:")
-	c.verbose("http://%s.dokku.me:5000", app)
+	c.verbose("http://%s.dokku.me:%d", app, a.ports()[0].Host)
 	fmt.Fprintln(c.out)
 	return nil
 }
@@ -141,7 +145,7 @@ func (c *call) startOne(a *App, process string, n int, command string, replaces 
 	}
 	u.id = id
 	c.verbose("Attempting pre-flight checks (%s)", dyno)
-	if err := c.staysUp(a.Name, u, process, dyno); err != nil {
+	if err := c.staysUp(a, u, process, dyno); err != nil {
 		return u, err
 	}
 	if replaces {
@@ -166,7 +170,7 @@ func (c *call) containerArgs(a *App, name, process, dyno, command string) []stri
 	args = append(args, "--env=DYNO="+dyno)
 	port := ""
 	if process == "web" {
-		port = "5000"
+		port = a.port()
 	}
 	args = append(args, "--env=PORT="+port)
 	for _, l := range a.Links {
@@ -194,7 +198,7 @@ func (c *call) startCommand(a *App, command string) []string {
 	}
 	expanded := os.Expand(command, func(k string) string {
 		if k == "PORT" {
-			return "5000"
+			return a.port()
 		}
 		return a.Config[k]
 	})
@@ -239,7 +243,7 @@ func uptime() time.Duration {
 }
 
 // staysUp waits for the uptime check, and stops a container that fails it.
-func (c *call) staysUp(app string, u upcoming, process, dyno string) error {
+func (c *call) staysUp(a *App, u upcoming, process, dyno string) error {
 	checks := 1
 	if process == "web" {
 		checks = 2
@@ -247,7 +251,7 @@ func (c *call) staysUp(app string, u upcoming, process, dyno string) error {
 	c.info1("Executing %d healthchecks", checks)
 	c.verbose("Running healthcheck name='default' type='uptime' uptime=10")
 	if process == "web" {
-		c.verbose("Running healthcheck name='port listening check' attempts=3 port=5000 retries=2 timeout=5 type='listening' wait=5")
+		c.verbose("Running healthcheck name='port listening check' attempts=3 port=%s retries=2 timeout=5 type='listening' wait=5", a.port())
 	}
 	up := true
 	for deadline := time.Now().Add(uptime()); up && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
@@ -264,14 +268,14 @@ func (c *call) staysUp(app string, u upcoming, process, dyno string) error {
 		c.warn("Failure in name='default': container state is not running")
 		c.warn("Could not start due to 1 failed checks (%s)", dyno)
 	}
-	c.info2Quiet("Start of %s container output (%s %s)", app, u.id[:12], dyno)
+	c.info2Quiet("Start of %s container output (%s %s)", a.Name, u.id[:12], dyno)
 	logs, err := c.ask("logs", u.id)
 	if err == nil && logs != "" {
 		for line := range strings.Lines(logs) {
 			c.verboseQuiet("%s", strings.TrimSuffix(line, "\n"))
 		}
 	}
-	c.info2Quiet("End of %s container output (%s %s)", app, u.id[:12], dyno)
+	c.info2Quiet("End of %s container output (%s %s)", a.Name, u.id[:12], dyno)
 	if up {
 		return nil
 	}

@@ -94,7 +94,7 @@ func networkFacts(c *call, a *App) ([]fact, error) {
 		if err != nil {
 			return nil, err
 		}
-		addresses = strings.TrimSpace(addresses + " " + ip + ":5000")
+		addresses = strings.TrimSpace(addresses + " " + ip + ":" + a.port())
 	}
 	return []fact{{"network-attach-post-create", p("attach-post-create")}, {"network-attach-post-deploy", p("attach-post-deploy")},
 		{"network-bind-all-interfaces", or(p("bind-all-interfaces"), "false")}, {"network-computed-attach-post-create", p("attach-post-create")},

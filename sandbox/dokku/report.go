@@ -23,7 +23,7 @@ type report struct {
 
 func reportCommands() map[string]func(*call) error {
 	commands := map[string]func(*call) error{"storage:list": (*call).storageList, "storage:mount": (*call).storageMount,
-		"storage:unmount": (*call).storageUnmount, "report": (*call).report}
+		"storage:unmount": (*call).storageUnmount, "report": (*call).report, "ports:set": (*call).portsSet}
 	for name, r := range reports() {
 		commands[name+":report"] = func(c *call) error { return c.reportOn(r) }
 	}
@@ -179,14 +179,6 @@ func psFacts(c *call, a *App) ([]fact, error) {
 	slices.SortFunc(statuses, func(x, y fact) int { return strings.Compare(x.flag, y.flag) })
 	facts[1].value = strconv.Itoa(len(statuses))
 	return append(facts, statuses...), nil
-}
-
-func portsFacts(c *call, a *App) ([]fact, error) {
-	detected, asJSON := "", "null"
-	if a.Builder != "" {
-		detected, asJSON = "http:5000:5000", `[{"container_port":5000,"host_port":5000,"scheme":"http"}]`
-	}
-	return []fact{{"ports-map", ""}, {"ports-map-detected", detected}, {"ports-map-detected-json", asJSON}, {"ports-map-json", "null"}}, nil
 }
 
 func domainsFacts(c *call, a *App) ([]fact, error) {

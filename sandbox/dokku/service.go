@@ -148,6 +148,11 @@ func (c *call) createService(name string, given map[string]string) error {
 	if err := state.Write(c.h.servicePath(name), s); err != nil {
 		return err
 	}
+	// What the next container's environment begins with.
+	env := strings.ReplaceAll(s.CustomEnv, ";", "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(c.h.serviceRoot(name), "ENV"), []byte(env), 0o644); err != nil {
+		return err
+	}
 	if err := c.trigger("", "service-action", "post-create", "postgres", name); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func openrestyLabels(a *App) []string {
 		"client-header-timeout": "60s", "client-max-body-size": "1m", "domains": a.Name + ".dokku.me",
 		"error-log-path": "/var/log/nginx/" + a.Name + "-error.log", "hsts": "true", "hsts-include-subdomains": "true",
 		"hsts-max-age": "15724800", "hsts-preload": "false", "https-port": "443", "keepalive-timeout": "75s", "letsencrypt": "false",
-		"lingering-timeout": "5s", "port-mapping": "http:5000:5000", "proxy-buffer-size": "4k", "proxy-buffering": "on",
+		"lingering-timeout": "5s", "port-mapping": a.ports()[0].String(), "proxy-buffer-size": "4k", "proxy-buffering": "on",
 		"proxy-buffers": "8 4k", "proxy-busy-buffer-size": "8k", "proxy-connect-timeout": "60s", "proxy-read-timeout": "60s",
 		"proxy-send-timeout": "60s", "send-timeout": "60s", "underscore-in-headers": "off",
 		"x-forwarded-for-value": "$remote_addr", "x-forwarded-port-value": "$server_port", "x-forwarded-proto-value": "$scheme",
