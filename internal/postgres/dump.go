@@ -8,26 +8,17 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/postgres/archive"
 )
 
-// env is the environment of the client programs. PGTZ makes the rows' text, and so the digests, independent of the server's
-// time zone; what else rows depend on (DateStyle, IntervalStyle, extra_float_digits) pg_dump sets itself: setup_connection
-// in src/bin/pg_dump/pg_dump.c. PGAPPNAME is how their backends are found when they must be ended. PGSSLMODE: between program and
-// server lies the loopback of one network namespace, and encrypting there took a third of a dump's time; a server that insists
-// on TLS gets it.
-func (s *Snapshot) env() []string {
-	return []string{"PGPASSWORD=" + s.server.Password, "PGTZ=UTC", "PGAPPNAME=" + s.appName, "PGSSLMODE=allow"}
-}
-
 // dumpArgv is the pg_dump of one database. --compress=0, because rows are fingerprinted and reused by their content;
 // --no-sync, because a FIFO cannot be flushed.
-func dumpArgv(user, database, snapshot, out string) []string {
-	argv := []string{"pg_dump", "--format=custom", "--compress=0", "--snapshot=" + snapshot, "--no-password",
+func dumpArgv(user, database, out string, options ...string) []string {
+	argv := []string{"pg_dump", "--format=custom", "--compress=0", "--no-password",
 		"--host=127.0.0.1", "--username=" + user, "--dbname=" + connstring(database)}
+	argv = append(argv, options...)
 	if out != "" {
 		argv = append(argv, "--no-sync", "--file="+out)
 	}
@@ -48,12 +39,12 @@ func rolesArgv(user, database, out string) []string {
 // pg_dump.
 func (s *Snapshot) Dump(ctx context.Context, name string, w backup.Writer, progress func(n int)) error {
 	d := s.databases[slices.IndexFunc(s.databases, func(d *database) bool { return d.Name == name })]
-	argv := func(out string) []string { return dumpArgv(s.server.User, name, d.id, out) }
-	err := s.server.Tools.Run(ctx, argv, s.env(), func(out io.Reader) error {
+	argv := func(out string) []string { return dumpArgv(s.server.User, name, out, "--snapshot="+d.id) }
+	err := s.server.Tools.Run(ctx, argv, s.server.env(s.appName), func(out io.Reader) error {
 		return d.store(&counter{out, progress}, w)
 	})
 	if err != nil {
-		s.terminate()
+		s.server.terminate(s.server.Database, s.appName)
 		return fmt.Errorf("dump of database %q: %w", name, err)
 	}
 	return d.complete()
@@ -63,7 +54,7 @@ func (s *Snapshot) Dump(ctx context.Context, name string, w backup.Writer, progr
 func (s *Snapshot) Roles(ctx context.Context) ([]byte, error) {
 	var sql bytes.Buffer
 	argv := func(out string) []string { return rolesArgv(s.server.User, s.server.Database, out) }
-	err := s.server.Tools.Run(ctx, argv, s.env(), func(out io.Reader) error {
+	err := s.server.Tools.Run(ctx, argv, s.server.env(s.appName), func(out io.Reader) error {
 		_, err := sql.ReadFrom(out)
 		return err
 	})
@@ -71,18 +62,6 @@ func (s *Snapshot) Roles(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("dump of roles: %w", err)
 	}
 	return sql.Bytes(), nil
-}
-
-// terminate ends the backends of programs that may have outlived their `docker exec`.
-func (s *Snapshot) terminate() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	conn, err := s.server.connect(ctx, s.server.Database)
-	if err != nil {
-		return // then the server is gone, and its backends with it
-	}
-	defer conn.Close(ctx)
-	_, _ = conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", s.appName)
 }
 
 // store splits the archive: the head, the rows of each table, the other blocks.

@@ -10,12 +10,12 @@ func TestArgv(t *testing.T) {
 		name      string
 		got, want []string
 	}{
-		{"dump into a file", dumpArgv("postgres", "happycows_db", "00000003-1B-1", "/out/fifo"), []string{
-			"pg_dump", "--format=custom", "--compress=0", "--snapshot=00000003-1B-1", "--no-password",
-			"--host=127.0.0.1", "--username=postgres", "--dbname=dbname='happycows_db'", "--no-sync", "--file=/out/fifo"}},
-		{"dump to standard output", dumpArgv("postgres", `it's a\db`, "1", ""), []string{
-			"pg_dump", "--format=custom", "--compress=0", "--snapshot=1", "--no-password",
-			"--host=127.0.0.1", "--username=postgres", `--dbname=dbname='it\'s a\\db'`}},
+		{"dump into a file", dumpArgv("postgres", "happycows_db", "/out/fifo", "--snapshot=00000003-1B-1"), []string{
+			"pg_dump", "--format=custom", "--compress=0", "--no-password",
+			"--host=127.0.0.1", "--username=postgres", "--dbname=dbname='happycows_db'", "--snapshot=00000003-1B-1", "--no-sync", "--file=/out/fifo"}},
+		{"dump to standard output", dumpArgv("postgres", `it's a\db`, "", "--schema-only"), []string{
+			"pg_dump", "--format=custom", "--compress=0", "--no-password",
+			"--host=127.0.0.1", "--username=postgres", `--dbname=dbname='it\'s a\\db'`, "--schema-only"}},
 		{"roles", rolesArgv("postgres", "happycows_db", "/out/fifo"), []string{
 			"pg_dumpall", "--globals-only", "--no-password",
 			"--host=127.0.0.1", "--username=postgres", "--database=happycows_db", "--no-sync", "--file=/out/fifo"}},
