@@ -86,13 +86,15 @@ func (r *Repository) contains(ctx context.Context, head, want plumbing.Hash, wit
 
 // shallow is the set of commits at which a shallow repository's history ends.
 func (r *Repository) shallow() (map[plumbing.Hash]bool, error) {
-	hashes, err := r.store.Shallow()
-	if err != nil {
-		return nil, fmt.Errorf("read the shallow file: %w", err)
-	}
 	cut := map[plumbing.Hash]bool{}
-	for _, hash := range hashes {
-		cut[hash] = true
+	for _, repo := range r.all() {
+		hashes, err := repo.store.Shallow()
+		if err != nil {
+			return nil, fmt.Errorf("read the shallow file: %w", err)
+		}
+		for _, hash := range hashes {
+			cut[hash] = true
+		}
 	}
 	return cut, nil
 }

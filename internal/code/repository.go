@@ -1,10 +1,11 @@
 // Package code keeps an app's code: it resolves a commit in the app's bare
-// repository ($DOKKU_ROOT/<app>) and writes that commit with its whole history
-// as a git bundle.
+// repository ($DOKKU_ROOT/<app>), writes that commit with its whole history
+// as a git bundle, and tells what lies between two commits.
 //
-// Start with [Open], then [Repository.Resolve] and [Repository.Bundle].
+// Start with [Open], then [Repository.Resolve] and [Repository.Bundle]; or
+// with [Unbundle], then [Repository.Fetch] and [Repository.Diff].
 //
-// The repository is only read, through go-git: neither git's program nor its
+// A repository is only read, through go-git: neither git's program nor its
 // configuration is used, so a repository that belongs to another user is read
 // like any other (git itself refuses those, see safe.directory). A repository
 // that is repacked by somebody else meanwhile is read correctly.
@@ -52,18 +53,19 @@ const (
 // Repository is an app's git repository, open for reading. It is not safe for
 // concurrent use.
 type Repository struct {
-	dir   string
-	git   *git.Repository
-	store *filesystem.Storage
+	dir    string
+	git    *git.Repository
+	store  *filesystem.Storage
+	others []*Repository // joined by Fetch
 }
 
 // Commit is what a person needs to recognise a commit.
 type Commit struct {
-	SHA     string    // 40 hex digits
-	Short   string    // the first 7
-	Subject string    // first paragraph of the message, on one line
-	Author  string    // name without address
-	When    time.Time // committed at, UTC
+	SHA     string    `json:"sha"`     // 40 hex digits
+	Short   string    `json:"short"`   // the first 7
+	Subject string    `json:"subject"` // first paragraph of the message, on one line
+	Author  string    `json:"author"`  // name without address
+	When    time.Time `json:"when"`    // committed at, UTC
 }
 
 // Open opens the bare repository in dir; close it after use. The error wraps
@@ -73,11 +75,7 @@ func Open(dir string) (*Repository, error) {
 	if _, err := os.Stat(filepath.Join(dir, "HEAD")); err != nil {
 		return nil, fmt.Errorf("open git repository %q: %w", dir, err)
 	}
-	store := filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(cacheSize), filesystem.Options{
-		KeepDescriptors:      true,
-		LargeObjectThreshold: largeObject,
-		AlternatesFS:         osfs.New("/"),
-	})
+	store := newStorage(dir)
 	repo, err := git.Open(store, nil)
 	if errors.Is(err, git.ErrUnknownExtension) || errors.Is(err, git.ErrUnsupportedRepositoryFormatVersion) ||
 		errors.Is(err, git.ErrUnsupportedExtensionRepositoryFormatVersion) {
@@ -89,13 +87,30 @@ func Open(dir string) (*Repository, error) {
 	return &Repository{dir: dir, git: repo, store: store}, nil
 }
 
-// Close releases the files of the repository.
-func (r *Repository) Close() error {
-	return r.store.Close()
+func newStorage(dir string) *filesystem.Storage {
+	return filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(cacheSize), filesystem.Options{
+		KeepDescriptors:      true,
+		LargeObjectThreshold: largeObject,
+		AlternatesFS:         osfs.New("/"),
+	})
 }
 
-// Resolve finds the commit that rev names: a full SHA, a branch, or a short
-// SHA of at least 4 digits, tried in git's own order. The error wraps
+// Close releases the files of the repository, and of those joined to it.
+func (r *Repository) Close() error {
+	err := r.store.Close()
+	for _, other := range r.others {
+		err = errors.Join(err, other.Close())
+	}
+	return err
+}
+
+// all is the repository with those joined to it.
+func (r *Repository) all() []*Repository {
+	return append([]*Repository{r}, r.others...)
+}
+
+// Resolve finds the commit that rev names: a full SHA, a tag, a branch, or a
+// short SHA of at least 4 digits, tried in git's own order. The error wraps
 // ErrNoCommit, ErrAmbiguous or ErrDamaged.
 func (r *Repository) Resolve(rev string) (Commit, error) {
 	hash, err := r.lookUp(rev)
@@ -128,11 +143,30 @@ func (r *Repository) lookUp(rev string) (plumbing.Hash, error) {
 	if plumbing.IsHash(rev) {
 		return plumbing.NewHash(rev), nil
 	}
-	ref, err := r.git.Reference(plumbing.NewBranchReferenceName(rev), true)
-	if err == nil {
-		return ref.Hash(), nil
+	for _, repo := range r.all() {
+		if ref, err := repo.git.Reference(plumbing.NewTagReferenceName(rev), true); err == nil {
+			return r.peel(ref.Hash())
+		}
+		if ref, err := repo.git.Reference(plumbing.NewBranchReferenceName(rev), true); err == nil {
+			return ref.Hash(), nil
+		}
 	}
 	return r.expand(strings.ToLower(rev))
+}
+
+// peel follows annotated tags to what they name.
+func (r *Repository) peel(hash plumbing.Hash) (plumbing.Hash, error) {
+	for {
+		obj, err := r.read(hash)
+		if err != nil || obj.Type() != plumbing.TagObject {
+			return hash, err
+		}
+		tag, err := object.DecodeTag(r.store, obj)
+		if err != nil {
+			return hash, fmt.Errorf("%w: tag %s: %w", ErrDamaged, hash, err)
+		}
+		hash = tag.Target
+	}
 }
 
 // expand finds the one commit whose SHA begins with prefix.
@@ -141,9 +175,13 @@ func (r *Repository) expand(prefix string) (plumbing.Hash, error) {
 	if err != nil || len(prefix) < 4 || len(prefix) > 40 {
 		return plumbing.ZeroHash, ErrNoCommit
 	}
-	hashes, err := r.store.HashesWithPrefix(whole)
-	if err != nil {
-		return plumbing.ZeroHash, err
+	var hashes []plumbing.Hash
+	for _, repo := range r.all() {
+		found, err := repo.store.HashesWithPrefix(whole)
+		if err != nil {
+			return plumbing.ZeroHash, err
+		}
+		hashes = append(hashes, found...)
 	}
 	var commits []plumbing.Hash
 	for _, hash := range hashes {
@@ -211,7 +249,9 @@ func (r *Repository) read(hash plumbing.Hash) (plumbing.EncodedObject, error) {
 func (r *Repository) open(hash plumbing.Hash) (plumbing.EncodedObject, io.ReadCloser, error) {
 	obj, content, err := r.openIndexed(hash)
 	if err != nil {
-		r.store.Reindex()
+		for _, repo := range r.all() {
+			repo.store.Reindex()
+		}
 		obj, content, err = r.openIndexed(hash)
 	}
 	if err != nil {
@@ -220,11 +260,14 @@ func (r *Repository) open(hash plumbing.Hash) (plumbing.EncodedObject, io.ReadCl
 	return obj, content, nil
 }
 
-func (r *Repository) openIndexed(hash plumbing.Hash) (plumbing.EncodedObject, io.ReadCloser, error) {
-	obj, err := r.store.EncodedObject(plumbing.AnyObject, hash)
-	if err != nil {
-		return nil, nil, err
+func (r *Repository) openIndexed(hash plumbing.Hash) (obj plumbing.EncodedObject, content io.ReadCloser, err error) {
+	for _, repo := range r.all() {
+		if obj, err = repo.store.EncodedObject(plumbing.AnyObject, hash); err != nil {
+			continue
+		}
+		if content, err = obj.Reader(); err == nil {
+			return obj, content, nil
+		}
 	}
-	content, err := obj.Reader()
-	return obj, content, err
+	return nil, nil, err
 }
