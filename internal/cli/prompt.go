@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"bufio"
-	"fmt"
-	"strconv"
-	"strings"
+	"context"
+	"errors"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
@@ -12,34 +10,27 @@ import (
 
 // choose lets a person at a terminal pick one of options. Without a terminal, or without options, it is an error that
 // tells the command to use instead.
-func (p *program) choose(question string, options []string, instead string) (string, error) {
-	if !p.interactive(p.stdin) || !p.interactive(p.stderr) {
+func (p *program) choose(ctx context.Context, question string, options []string, instead string) (string, error) {
+	terminal := ui.NewTerminal(p.stdin, p.stderr)
+	if terminal == nil {
 		return "", &backup.Problem{Message: "no name was given, and there is no terminal to ask on", Hints: []string{"name it: " + instead}}
 	}
 	if len(options) == 0 {
 		return "", &backup.Problem{Message: "there is no service on this host", Hints: []string{"make one: dokku postgres:create NAME"}}
 	}
-	fmt.Fprintln(p.stderr, question)
-	for i, option := range options {
-		fmt.Fprintf(p.stderr, "  %d  %s\n", i+1, ui.Printable(option))
-	}
-	answer, err := p.ask(fmt.Sprintf("Number, 1 to %d:", len(options)))
+	i, err := terminal.Select(ctx, question, options)
 	if err != nil {
-		return "", err
+		return "", unanswered(err)
 	}
-	n, err := strconv.Atoi(answer)
-	if err != nil || n < 1 || n > len(options) {
-		return "", &backup.Problem{Message: fmt.Sprintf("%q is not one of the numbers; nothing was done", answer), Hints: []string{instead}}
-	}
-	return options[n-1], nil
+	return options[i], nil
 }
 
 // confirm asks a person at a terminal to type want. Without a terminal it is an error that names the flag.
-func (p *program) confirm(question, want, flag string) error {
-	if !p.interactive(p.stdin) || !p.interactive(p.stderr) {
+func (p *program) confirm(ctx context.Context, question, want, flag string) error {
+	answer, err := p.ask(ctx, question)
+	if errors.Is(err, errNobody) {
 		return &backup.Problem{Message: "there is no terminal to ask on; nothing was done", Hints: []string{"to do it without being asked, add " + flag}}
 	}
-	answer, err := p.ask(question)
 	if err != nil {
 		return err
 	}
@@ -49,11 +40,36 @@ func (p *program) confirm(question, want, flag string) error {
 	return nil
 }
 
-func (p *program) ask(question string) (string, error) {
-	fmt.Fprint(p.stderr, question+" ")
-	answer, err := bufio.NewReader(p.stdin).ReadString('\n')
-	if err != nil {
-		return "", &backup.Problem{Message: "no answer; nothing was done"}
+// errNobody is the error of a question without a terminal.
+var errNobody = errors.New("there is no terminal to ask on")
+
+// ask lets a person at a terminal type a line. Without a terminal it is errNobody.
+func (p *program) ask(ctx context.Context, question string) (string, error) {
+	terminal := ui.NewTerminal(p.stdin, p.stderr)
+	if terminal == nil {
+		return "", errNobody
 	}
-	return strings.TrimSpace(answer), nil
+	answer, err := terminal.Input(ctx, question, "", func(string) error { return nil })
+	return answer, unanswered(err)
+}
+
+// goOn asks for yes or no. Without a terminal it is an error that names the flag.
+func (p *program) goOn(ctx context.Context, question, flag string) error {
+	terminal := ui.NewTerminal(p.stdin, p.stderr)
+	if terminal == nil {
+		return &backup.Problem{Message: "there is no terminal to ask on; nothing was done", Hints: []string{"to do it without being asked, add " + flag}}
+	}
+	yes, err := terminal.Confirm(ctx, question)
+	if err == nil && !yes {
+		return &backup.Problem{Message: "nothing was done"}
+	}
+	return unanswered(err)
+}
+
+// unanswered says for a person that there was no answer. Other errors stay as they are.
+func unanswered(err error) error {
+	if errors.Is(err, ui.ErrNoAnswer) {
+		return &backup.Problem{Message: "no answer; nothing was done", Code: backup.ExitInterrupted, Err: err}
+	}
+	return err
 }

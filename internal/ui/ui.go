@@ -1,5 +1,5 @@
 // Package ui writes what a person sees, the way Dokku does: "-----> " a step, "=====> " a heading, seven spaces a detail,
-// " !     " a warning. All of it goes to one stream, stderr; stdout is for data and belongs to the callers.
+// " !     " a warning. All of it goes to one stream, stderr; stdout is for data and belongs to the callers. A Terminal asks.
 package ui
 
 import (

@@ -99,11 +99,11 @@ func TestWords(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out strings.Builder
-	err := Table(&out, [][]string{{"ID", "NOTE"}, {"häuser", "a\x1bb"}, {"x", ""}})
+	err := Table(&out, [][]string{{"ID", "NOTE"}, {"häuser", "a\x1bb\nc"}, {"x", ""}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := out.String(), "ID      NOTE\nhäuser  a?b\nx\n"; got != want {
+	if got, want := out.String(), "ID      NOTE\nhäuser  a?b c\nx\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

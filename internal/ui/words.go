@@ -52,6 +52,16 @@ func Time(t time.Time) string {
 
 // Table writes rows of aligned columns, the first row being the heading.
 func Table(out io.Writer, rows [][]string) error {
+	for _, row := range Align(rows) {
+		if _, err := fmt.Fprintln(out, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Align gives each row as a line, with its cells in columns.
+func Align(rows [][]string) []string {
 	var widths []int
 	for _, row := range rows {
 		for i, cell := range row {
@@ -61,15 +71,14 @@ func Table(out io.Writer, rows [][]string) error {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	for _, row := range rows {
-		var line strings.Builder
+	lines := make([]string, len(rows))
+	for n, row := range rows {
+		var text strings.Builder
 		for i, cell := range row {
-			line.WriteString(Printable(cell))
-			line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			text.WriteString(oneLine(cell))
+			text.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
 		}
-		if _, err := fmt.Fprintln(out, strings.TrimRight(line.String(), " ")); err != nil {
-			return err
-		}
+		lines[n] = strings.TrimRight(text.String(), " ")
 	}
-	return nil
+	return lines
 }
