@@ -55,8 +55,7 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 	if err != nil {
 		return nil, err
 	}
-	// Buffers are few and kept: a limit costs little, and memory is what a small host lacks.
-	debug.SetMemoryLimit(memoryLimit)
+	limitMemory(memoryLimit)
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, &backup.Problem{
 		Message: fmt.Sprintf("the backup took longer than %s and was given up; nothing was kept of it, earlier backups are intact", timeout),
 		Hints:   []string{"allow it more time: --timeout MINUTES"},
@@ -72,6 +71,10 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 	}
 	return m, err
 }
+
+// limitMemory makes the collector work harder from so many bytes of heap on. Buffers are few and kept: a limit costs little, and
+// memory is what a small host lacks.
+func limitMemory(bytes int64) { debug.SetMemoryLimit(bytes) }
 
 // prepare clears what a killed run of this service left, and makes this run's private folder.
 func (p *program) prepare(ctx context.Context, run *runs.Run, service dokku.Service) (folder string, err error) {

@@ -113,16 +113,22 @@ func (p *program) run(ctx context.Context, args []string) error {
 // commands is the one table of all commands, in the order of the help.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
-		p.createCommand(), p.listCommand(), p.infoCommand(), p.verifyCommand(), p.statusCommand(),
-		p.pinCommand(), p.unpinCommand(), p.deleteCommand(), p.keyCommand(), p.helpCommand(),
+		p.createCommand(), p.listCommand(), p.infoCommand(), p.verifyCommand(), p.restoreCommand(), p.practiceCommand(), p.diffCommand(), p.statusCommand(),
+		p.pinCommand(), p.unpinCommand(), p.deleteCommand(), p.setCommand(), p.keyCommand(), p.helpCommand(),
 	}
 }
 
 func (p *program) runCommand(ctx context.Context, command *cli.Command, args []string) error {
 	// Dokku's own flags stay in argv when they stand behind the command. They are accepted, and --quiet is meant.
-	command.Flags = append(command.Flags,
+	for _, flag := range []cli.Flag{
 		&cli.BoolFlag{Name: "quiet", Usage: "print nothing but data, warnings and errors"},
-		&cli.BoolFlag{Name: "trace", Hidden: true}, &cli.BoolFlag{Name: "force", Hidden: true}, &cli.StringFlag{Name: "app", Hidden: true})
+		&cli.BoolFlag{Name: "trace", Hidden: true}, &cli.BoolFlag{Name: "force", Hidden: true}, &cli.StringFlag{Name: "app", Hidden: true},
+	} {
+		own := func(f cli.Flag) bool { return f.Names()[0] == flag.Names()[0] }
+		if !slices.ContainsFunc(command.Flags, own) {
+			command.Flags = append(command.Flags, flag)
+		}
+	}
 	command.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(command, "%s", flagWords(err)) }
 	command.HideHelp = true
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
@@ -138,6 +144,7 @@ func (p *program) runCommand(ctx context.Context, command *cli.Command, args []s
 	app := &cli.App{
 		Name: "dokku backup", Commands: []*cli.Command{command}, HideHelpCommand: true,
 		Writer: p.stdout, ErrWriter: p.stderr, ExitErrHandler: func(*cli.Context, error) {},
+		DisableSliceFlagSeparator: true, // a value may hold commas
 	}
 	return app.RunContext(ctx, append([]string{"backup", command.Name}, flagsFirst(command, args)...))
 }

@@ -100,7 +100,7 @@ func (p *program) service(ctx context.Context, name string) (dokku.Service, erro
 		for i, s := range all {
 			names[i] = s.String()
 		}
-		if name, err = p.choose("Back up which service?", names, "dokku backup:create SERVICE"); err != nil {
+		if name, err = p.choose(ctx, "Back up which service?", names, "dokku backup:create SERVICE"); err != nil {
 			return dokku.Service{}, err
 		}
 	}
@@ -124,8 +124,8 @@ func (p *program) created(m *backup.Manifest, asJSON bool) error {
 	for _, w := range m.Warnings {
 		p.ui.Warn("%s", w)
 	}
-	p.ui.Detail("Prove it:   dokku backup:verify %s", m.ID)
-	p.ui.Detail("Look at it: dokku backup:info %s", service)
+	p.ui.Detail("Prove it:   dokku backup:practice %s", service)
+	p.ui.Detail("Restore it: dokku backup:restore %s NEW-SERVICE", service)
 	if asJSON {
 		if err := p.printJSON(m); err != nil {
 			return err

@@ -94,7 +94,7 @@ func (p *program) mayDelete(c *cli.Context, repo *repository.Repository, id back
 	} else if last {
 		p.ui.Warn("this is the only backup of %s", id.Service())
 	}
-	return p.confirm("To delete it for good, type its id:", string(id), "--yes")
+	return p.confirm(c.Context, "To delete it for good, type its id:", string(id), "--yes")
 }
 
 func (p *program) isLast(ctx context.Context, repo *repository.Repository, id backup.ID) (bool, error) {

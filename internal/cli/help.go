@@ -64,16 +64,7 @@ func (p *program) page(command *cli.Command) error {
 	p.print("\n%s.\n\n%s", command.Usage, command.Description)
 	p.print("\nflags:")
 	for _, f := range append(command.Flags, &cli.BoolFlag{Name: "quiet", Usage: "print nothing but data, warnings and errors"}) {
-		doc := f.(cli.DocGenerationFlag)
-		name := "--" + f.Names()[0]
-		if doc.TakesValue() {
-			name += " " + strings.ToUpper(f.Names()[0])
-		}
-		usage := doc.GetUsage()
-		if doc.TakesValue() && doc.GetValue() != "" {
-			usage += ", default " + doc.GetValue()
-		}
-		p.print("    %-24s %s", name, usage)
+		p.print("    %s", flagLine(f.(cli.DocGenerationFlag), f.Names()[0]))
 	}
 	p.print("\nexamples:")
 	for line := range strings.Lines(command.UsageText) {
@@ -81,4 +72,23 @@ func (p *program) page(command *cli.Command) error {
 	}
 	p.print("\nexit codes:\n    0 done    1 failed    3 done with warnings    11 locked by another run\n    12 key missing or wrong    20 no such app    130 interrupted")
 	return nil
+}
+
+// flagLine is a flag with what it takes and what it is for. What it takes stands in back quotes in its usage, and is otherwise its own
+// name in capitals, as Go's flag package has it.
+func flagLine(f cli.DocGenerationFlag, name string) string {
+	usage := f.GetUsage()
+	flag := "--" + name
+	if f.TakesValue() {
+		value := strings.ToUpper(name)
+		if before, rest, found := strings.Cut(usage, "`"); found {
+			inner, after, _ := strings.Cut(rest, "`")
+			value, usage = inner, before+inner+after
+		}
+		flag += " " + value
+		if f.GetValue() != "" && f.GetValue() != "0" {
+			usage += ", default " + f.GetValue()
+		}
+	}
+	return fmt.Sprintf("%-27s %s", flag, usage)
 }

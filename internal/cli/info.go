@@ -83,7 +83,9 @@ func infoPage(e repository.Entry) []string {
 	add("size", "%s as %s; %s of it new, the rest shared with backups before", ui.Bytes(m.Stored.Raw), ui.Bytes(m.Stored.New+m.Stored.Reused), ui.Bytes(m.Stored.New))
 	add("stored", "here, confirmed when it was made")
 	add("verified", "%s", verifiedWords(e.Marks.Verified))
-	add("verify it", "dokku backup:verify %s", m.ID)
+	add("practised", "%s", practisedWords(e.Marks.Practised))
+	add("prove it", "dokku backup:practice %s", m.ID)
+	add("restore it", "dokku backup:restore %s NEW-SERVICE", m.ID)
 	return page
 }
 
@@ -141,6 +143,17 @@ func verifiedWords(v *backup.Verified) string {
 		return fmt.Sprintf("%s ago: all %s read, sizes, rows and digests as recorded", ui.Age(time.Since(v.At)), count(v.Segments, "segment"))
 	}
 	return fmt.Sprintf("%s ago: DAMAGED: %s", ui.Age(time.Since(v.At)), strings.Join(v.Problems, "; "))
+}
+
+// practisedWords says how the last practice run ended.
+func practisedWords(r *backup.Report) string {
+	switch {
+	case r == nil:
+		return "never"
+	case r.Passed:
+		return fmt.Sprintf("%s ago: passed, restored in %s", ui.Age(time.Since(r.Started)), took(r.RTO))
+	}
+	return fmt.Sprintf("%s ago: FAILED: %s", ui.Age(time.Since(r.Started)), firstWords(r.Failed))
 }
 
 // stateWords is the manifest's state with the number of its warnings.

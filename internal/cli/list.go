@@ -41,6 +41,7 @@ type line struct {
 	Failed    string           `json:"failed,omitempty"`
 	Pinned    *backup.Pinned   `json:"pinned,omitempty"`
 	Verified  *backup.Verified `json:"verified,omitempty"`
+	Practised *backup.Report   `json:"practised,omitempty"`
 }
 
 func (p *program) list(c *cli.Context) error {
@@ -96,7 +97,9 @@ func (p *program) lines(ctx context.Context, service string) ([]line, error) {
 		return nil, err
 	}
 	for _, f := range failed {
-		if name == service || f.Service == service {
+		// One that was killed after it had written its manifest made a backup.
+		made := slices.ContainsFunc(lines, func(l line) bool { return l.ID == f.ID })
+		if !made && (name == service || f.Service == service) {
 			lines = append(lines, failedLine(f))
 		}
 	}
@@ -105,7 +108,7 @@ func (p *program) lines(ctx context.Context, service string) ([]line, error) {
 }
 
 func entryLine(e repository.Entry) line {
-	l := line{ID: e.ID, Service: e.ID.Service(), CreatedAt: e.ID.Time(), Pinned: e.Marks.Pinned, Verified: e.Marks.Verified}
+	l := line{ID: e.ID, Service: e.ID.Service(), CreatedAt: e.ID.Time(), Pinned: e.Marks.Pinned, Verified: e.Marks.Verified, Practised: e.Marks.Practised}
 	m := e.Manifest
 	if m == nil {
 		l.State, l.Failed = "unreadable", e.Err.Error()
@@ -166,6 +169,13 @@ func (l line) state() string {
 		state += ", verified"
 	default:
 		state += ", DAMAGED"
+	}
+	switch {
+	case l.Practised == nil:
+	case l.Practised.Passed:
+		state += ", practised " + took(l.Practised.RTO)
+	default:
+		state += ", PRACTICE FAILED"
 	}
 	if l.Pinned != nil {
 		state += ", pinned"

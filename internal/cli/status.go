@@ -15,7 +15,7 @@ import (
 func (p *program) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name: "status", Usage: "Show for each service its newest good backup and its problems",
-		Description: `One line a service: its newest good backup, whether that was verified, and what is wrong. Ends with 3 when anything is.`,
+		Description: `One line a service: its newest good backup, when one was last verified and practised, and what is wrong. Ends with 3 when anything is.`,
 		UsageText:   "dokku backup:status\ndokku backup:status --format json",
 		Flags:       []cli.Flag{formatFlag()},
 		Action:      p.status,
@@ -24,12 +24,13 @@ func (p *program) statusCommand() *cli.Command {
 
 // serviceStatus is the line of one service.
 type serviceStatus struct {
-	Service  string    `json:"service"`
-	Newest   backup.ID `json:"newest_good,omitempty"`
-	At       time.Time `json:"newest_good_at,omitzero"`
-	Backups  int       `json:"backups"`
-	Verified string    `json:"verified"`
-	Problems []string  `json:"problems"`
+	Service   string    `json:"service"`
+	Newest    backup.ID `json:"newest_good,omitempty"`
+	At        time.Time `json:"newest_good_at,omitzero"`
+	Backups   int       `json:"backups"`
+	Verified  string    `json:"verified"`
+	Practised string    `json:"practised"`
+	Problems  []string  `json:"problems"`
 }
 
 func (p *program) status(c *cli.Context) error {
@@ -77,10 +78,27 @@ func (p *program) statusOf(c *cli.Context, lines []line) ([]serviceStatus, error
 		byService[l.Service] = append(byService[l.Service], l)
 		names = append(names, l.Service)
 	}
+	records, _, err := p.journals().Unfinished()
+	if err != nil {
+		return nil, err
+	}
+	unfinished := map[string]bool{} // service -> of a practice run
+	for _, r := range records {
+		unfinished[r.Request.Service] = r.Request.Practice
+	}
 	slices.Sort(names)
 	all := []serviceStatus{}
 	for _, name := range slices.Compact(names) {
-		all = append(all, summarize(name, byService[name]))
+		bare := name[strings.IndexByte(name, ':')+1:]
+		practice, open := unfinished[bare]
+		if practice {
+			continue
+		}
+		s := summarize(name, byService[name])
+		if open {
+			s.Problems = []string{fmt.Sprintf("not proven: a restore into it has not finished (dokku backup:restore --resume %[1]s, or --abort %[1]s)", bare)}
+		}
+		all = append(all, s)
 	}
 	slices.SortStableFunc(all, func(a, b serviceStatus) int { return min(len(b.Problems), 1) - min(len(a.Problems), 1) })
 	return all, nil
@@ -88,7 +106,7 @@ func (p *program) statusOf(c *cli.Context, lines []line) ([]serviceStatus, error
 
 // summarize looks at a service's lines, newest first.
 func summarize(name string, lines []line) serviceStatus {
-	s := serviceStatus{Service: name, Verified: "never", Problems: []string{}}
+	s := serviceStatus{Service: name, Verified: "never", Practised: "never", Problems: []string{}}
 	failed, why := 0, ""
 	for _, l := range lines {
 		if l.Failed != "" {
@@ -113,6 +131,14 @@ func summarize(name string, lines []line) serviceStatus {
 		if l.Verified != nil && s.Verified == "never" {
 			s.Verified = ui.Age(time.Since(l.Verified.At)) + " ago"
 		}
+		if l.Practised != nil && s.Practised == "never" {
+			if !l.Practised.Passed {
+				s.Practised = "FAILED"
+				s.Problems = append(s.Problems, fmt.Sprintf("practice of %s failed: %s", l.ID, firstWords(l.Practised.Failed)))
+				continue
+			}
+			s.Practised = ui.Age(time.Since(l.Practised.Started)) + " ago, " + took(l.Practised.RTO)
+		}
 	}
 	if failed > 0 {
 		s.Problems = append(s.Problems, fmt.Sprintf("%s failed since: %s", count(failed, "run"), why))
@@ -128,7 +154,7 @@ func (p *program) printStatus(all []serviceStatus) error {
 		p.print("No services that can be backed up, and no backups.")
 		return nil
 	}
-	rows := [][]string{{"     ", "SERVICE", "NEWEST GOOD", "BACKUPS", "VERIFIED", "PROBLEMS"}}
+	rows := [][]string{{"     ", "SERVICE", "NEWEST GOOD", "BACKUPS", "VERIFIED", "PRACTISED", "PROBLEMS"}}
 	for _, s := range all {
 		sign, newest, problems := " ok  ", "none", "-"
 		if s.Newest != "" {
@@ -137,7 +163,7 @@ func (p *program) printStatus(all []serviceStatus) error {
 		if len(s.Problems) > 0 {
 			sign, problems = " !   ", strings.Join(s.Problems, "; ")
 		}
-		rows = append(rows, []string{sign, s.Service, newest, fmt.Sprint(s.Backups), s.Verified, problems})
+		rows = append(rows, []string{sign, s.Service, newest, fmt.Sprint(s.Backups), s.Verified, s.Practised, problems})
 	}
 	return ui.Table(p.stdout, rows)
 }
