@@ -101,11 +101,12 @@ func (r *Run) Announce(record Record) error {
 	if err != nil {
 		return err
 	}
-	if err := r.lock.Truncate(0); err != nil {
+	// In this order there is a record at any time; when it is killed in between, the end of a longer one follows it.
+	text = append(text, '\n')
+	if _, err := r.lock.WriteAt(text, 0); err != nil {
 		return err
 	}
-	_, err = r.lock.WriteAt(append(text, '\n'), 0)
-	return err
+	return r.lock.Truncate(int64(len(text)))
 }
 
 // End gives the lock back. A failed run is remembered.
@@ -246,11 +247,8 @@ func (r *Runs) open(name string) (*os.File, error) {
 	return f, nil
 }
 
-// read reads the record in f; ok is false when there is none, or when it is just being written.
+// read reads the record at the beginning of f; ok is false when there is none.
 func read(f *os.File) (record Record, ok bool) {
-	text, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<10))
-	if err != nil {
-		return Record{}, false
-	}
-	return record, json.Unmarshal(text, &record) == nil && record.ID != ""
+	err := json.NewDecoder(io.NewSectionReader(f, 0, 64<<10)).Decode(&record)
+	return record, err == nil && record.ID != ""
 }

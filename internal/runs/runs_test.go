@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -47,6 +48,27 @@ func failed(t *testing.T, r *Runs, service string) []string {
 		lines = append(lines, string(record.ID)+" "+record.Failed)
 	}
 	return lines
+}
+
+func TestKilledWhileAnnouncing(t *testing.T) {
+	r := &Runs{Dir: t.TempDir()}
+	run := begin(t, r, "herd", 0)
+	shorter, err := json.Marshal(run.Record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	longer := run.Record
+	longer.Note = "before the herd moves"
+	if err := run.Announce(longer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.lock.WriteAt(append(shorter, '\n'), 0); err != nil {
+		t.Fatal(err)
+	}
+	die(t, run)
+	if got, want := failed(t, r, "herd"), []string{string(run.ID) + " it was killed, or the host went down"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestOneRunOfAService(t *testing.T) {

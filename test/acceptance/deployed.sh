@@ -31,6 +31,13 @@ runs() {
   echo "$1: without a ledger $(field apps.0.certainty)"
 }
 
+# again TAG: deploys files that were deployed before. A real Dokku may remove the image that it has just built, if it is due in the queue
+# of those to retire, since that goes by id (fn-scheduler-docker-local-retire-images in Dokku 0.38): then it builds it a second time.
+again() {
+  [[ $MODE != host ]] || ! timeout "$limit" dokku git:sync --build "$cows" "$HISTORY/bundle" "$(commit "$1")" >/dev/null 2>&1 || return 0
+  deploy "$cows" "$(commit "$1")"
+}
+
 # Dokku's own answer, which is often wrong; here to show that it was.
 dokku_says() {
   expect_exit 0 dokku git:report "$cows" --git-sha
@@ -70,14 +77,14 @@ quietly dokku git:set "$cows" rev-env-var COMMIT
 deploy "$cows" "$(commit v3)"
 runs "GIT_REV renamed" v3
 quietly dokku git:set "$cows" rev-env-var ""
-deploy "$cows" "$(commit v2)"
+again v2
 runs "a rollback, with GIT_REV switched off" v2
 quietly dokku config:set "$cows" MOOD=better
 runs "config:set" v2
 quietly dokku git:set "$cows" rev-env-var GIT_REV
 
 # Two commits with the same files have one image.
-deploy "$cows" "$(commit v2-again)"
+again v2-again
 image=$(field apps.0.image_id)
 runs "the same files again" v2-again
 [[ $(field apps.0.image_id) == "$image" ]] || skip "one image for two commits: this builder gives each build an image id of its own"
