@@ -7,7 +7,7 @@
 
 export DOKKU_LIB_ROOT=${DOKKU_LIB_ROOT:-/var/lib/dokku}
 data=$DOKKU_LIB_ROOT/data/backup
-limit=60 # seconds that a command may take; a deploy by a real Dokku waits for checks and for the containers before
+limit=120 # seconds that a command may take; a deploy by a real Dokku waits for checks and for the containers before
 [[ $MODE != host ]] || limit=300
 
 # Of a script on a real host nothing stays, however it ends.
@@ -165,4 +165,32 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY n.nspname, c.relname
 \gexec
 SQL
+}
+
+# production SERVICE APP: all that stays as it is, whatever is done with its backups.
+production() {
+  timeout "$limit" dokku postgres:info "$1"
+  timeout "$limit" docker inspect --format '{{.Id}} {{.State.StartedAt}}' "$(container "$1")"
+  digests "$1"
+  timeout "$limit" dokku config:export --format json "$2" | json .
+  timeout "$limit" dokku ps:scale "$2" 2>/dev/null
+  timeout "$limit" docker ps --all --no-trunc --filter "label=com.dokku.app-name=$2" --format '{{.ID}} {{.Names}}' |
+    { grep --extended-regexp " $2\.[^.]+\.[0-9]+$" || true; } # not those that Dokku is about to remove
+  git -c safe.directory='*' --git-dir "${DOKKU_ROOT:-/home/dokku}/$2" show-ref --head
+}
+
+# settings APP: its config as JSON, but for what Dokku and a restore set.
+settings() {
+  timeout "$limit" dokku config:export --format json "$1" | python3 -c '
+import json, sys
+print(json.dumps({k: v for k, v in json.load(sys.stdin).items() if not k.startswith("DOKKU_") and k not in ("DATABASE_URL", "GIT_REV", "NO_VHOST")}, sort_keys=True))'
+}
+
+# get APP PATH: asks the app's web process itself, past any proxy. The answer is in $out, its status in $http; 000 for none.
+get() {
+  local address
+  address=$(timeout "$limit" docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$1.web.1")
+  # shellcheck disable=SC2034 # for the scripts
+  http=$(curl --silent --max-time 15 --output "$WORK/.answer" --write-out '%{http_code}' "http://${address%% *}:5000$2") || true
+  out=$(cat "$WORK/.answer")
 }

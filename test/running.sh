@@ -1,10 +1,10 @@
 # What scripts need that meddle with a backup while it is being made; after test/lib.sh: . "$ROOT/test/running.sh"
 # shellcheck shell=bash
-: "${data:?test/lib.sh comes first}"
+: "${data:?test/lib.sh comes first}" "${limit:?}"
 
-# until_true WHAT COMMAND...: waits for it, for 20 seconds at most.
+# until_true WHAT COMMAND...: waits for it, for a minute at most.
 until_true() {
-  local what=$1 deadline=$((SECONDS + 20))
+  local what=$1 deadline=$((SECONDS + 60))
   shift
   until "$@"; do
     [[ $SECONDS -lt $deadline ]] || fail "waited in vain (${FUNCNAME[1]}, line ${BASH_LINENO[0]}): $what"
@@ -67,6 +67,66 @@ clean() {
 # backups SERVICE, failures SERVICE: ids, newest first.
 backups() { timeout 60 dokku backup:list "$1" --format json | python3 -c 'import json, sys; [print(b["id"]) for b in json.load(sys.stdin) if "failed" not in b]'; }
 failures() { timeout 60 dokku backup:list "$1" --format json | python3 -c 'import json, sys; [print(b["id"]) for b in json.load(sys.stdin) if "failed" in b]'; }
+
+# left_of PATTERN: services, apps, containers, networks, images and files of ours whose names match it, a line each.
+left_of() {
+  {
+    timeout "$limit" dokku postgres:list | sed 's/^/service /'
+    timeout "$limit" dokku apps:list | sed 's/^/app /'
+    timeout "$limit" docker ps --all --format 'container {{.Names}}'
+    timeout "$limit" docker network ls --format 'network {{.Name}}'
+    timeout "$limit" docker images --format 'image {{.Repository}}'
+    find "$data" -path "$data/repository" -prune -o -print
+  } 2>/dev/null | grep -- "$P$1" || true
+}
+
+# disturbed CODE STEP[+SECONDS] SIGNAL all|alone ARGUMENT...: a restore into service $new that gets the signal as soon as its journal says
+# that it is at this step, or so much later, alone or with all that it called, and ends with this code. The journal is looked at a thousand
+# times a second, since a step may be short. $mark is what its helper containers bear as label.
+disturbed() {
+  local want=$1 got=0 journal=$data/restores/${new:?}/journal.json
+  shift
+  doing="SIG$2 to $3 at step $1"
+  timeout 300 python3 - "$WORK/.mark" "$journal" "$@" >"$WORK/.out" 2>"$WORK/.err" <<'END' || got=$?
+import json, os, signal, subprocess, sys, time
+mark, journal, moment, name, who, *arguments = sys.argv[1:]
+step, _, later = moment.partition("+")
+# Its stdout takes nothing, so that it does not get past its last step, where it prints.
+_, full = os.pipe()
+os.set_blocking(full, False)
+try:
+    while True:
+        os.write(full, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(full, True)
+run = subprocess.Popen(["dokku", "backup:restore"] + arguments, stdin=subprocess.DEVNULL, stdout=full, start_new_session=True)
+told = {}
+while told.get("step") != step and run.poll() is None:
+    time.sleep(0.001)
+    try:
+        with open(journal) as f:
+            told = json.load(f)
+        # What the run before left names a process that is gone.
+        with open("/proc/%d/cmdline" % told["pid"]) as f:
+            if "backup:restore" not in f.read():
+                told = {}
+    except (FileNotFoundError, ProcessLookupError):
+        told = {}
+time.sleep(float(later or 0))
+if run.poll() is not None:
+    sys.exit("it ended before it was disturbed")
+number = signal.Signals["SIG" + name]
+os.killpg(os.getpgid(told["pid"]), number) if who == "all" else os.kill(told["pid"], number)
+status = run.wait()
+with open(mark, "w") as f:
+    f.write(told["mark"])
+sys.exit(128 - status if status < 0 else status)
+END
+  out=$(<"$WORK/.out") err=$(<"$WORK/.err")
+  equal "$doing: exit of: $err" "$got" "$want"
+  # shellcheck disable=SC2034 # for the scripts
+  mark=$(<"$WORK/.mark")
+}
 
 # spoken TEXT: it is for a person: no stack, no bare exit status, no inner words.
 spoken() {

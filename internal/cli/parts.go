@@ -281,12 +281,10 @@ func (a newApps) Ask(ctx context.Context, name, path string) (status int, took t
 	if err != nil {
 		return 0, 0, err
 	}
-	app, err := a.host.App(ctx, name)
-	if err != nil {
+	if domains, err := a.host.Domains(ctx, name); err != nil {
 		return 0, 0, err
-	}
-	if len(app.Domains) > 0 {
-		request.Host = app.Domains[0]
+	} else if len(domains) > 0 {
+		request.Host = domains[0]
 	}
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	began := time.Now()

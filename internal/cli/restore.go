@@ -17,6 +17,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/code"
+	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/restore"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
@@ -343,9 +344,7 @@ func (p *program) runRestore(c *cli.Context, job *restore.Job, repo *repository.
 			problem.Hints = slices.Insert(problem.Hints, 0, "find out what else is damaged: dokku backup:verify --all")
 		}
 		if c.Context.Err() != nil && errors.As(err, &problem) {
-			for _, hint := range problem.Hints {
-				p.ui.Warn("%s", hint)
-			}
+			return &unfinishedError{problem.Hints}
 		}
 		return err
 	}
@@ -361,9 +360,15 @@ func (p *program) runRestore(c *cli.Context, job *restore.Job, repo *repository.
 	return nil
 }
 
+// unfinishedError is the error of a restore that was interrupted, with what it left and how to go on.
+type unfinishedError struct{ hints []string }
+
+func (e *unfinishedError) Error() string { return "interrupted" }
+
 // hand gives the parts of a job what its journal has for them.
 func (p *program) hand(job *restore.Job, repo *repository.Repository, jobs int) {
 	typ := job.Manifest.Services[0].Type
+	p.host = p.host.ForRun(job.Journal.Mark)
 	job.Services = newServices{program: p, typ: typ, jobs: jobs, folder: job.Journal.Folder(), mark: job.Journal.Mark}
 	job.Apps = newApps{program: p, typ: typ, folder: job.Journal.Folder(), repo: repo}
 }
@@ -383,6 +388,9 @@ func (p *program) unfinished(c *cli.Context, service string, remove bool) (*rest
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := p.outlast(c.Context, journal.Mark); err != nil {
+		return nil, nil, errors.Join(err, journal.Close())
+	}
 	repo, entry, err := p.chosen(c.Context, string(journal.Request.Backup))
 	if err != nil && remove && journal.Request.Replace == "" { // without the backup, or its key, it can still be removed
 		lost := backup.Service{Type: journal.Request.Type, Name: journal.Request.Backup.Service()}
@@ -398,6 +406,44 @@ func (p *program) unfinished(c *cli.Context, service string, remove bool) (*rest
 	job.Journal = journal
 	p.hand(job, repo, c.Int("jobs"))
 	return job, repo, nil
+}
+
+// outlastWait is how long --resume and --abort wait for programs that a killed run had started: a build may take minutes.
+const outlastWait = 10 * time.Minute
+
+// outlast waits until nothing runs any more that a killed run had started: it would undo what is done next. Helper containers it
+// ends, since nobody reads what they write.
+func (p *program) outlast(ctx context.Context, mark string) error {
+	deadline := time.Now().Add(outlastWait)
+	for told := false; ; told = true {
+		helpers, err := p.host.ListByLabel(ctx, dokku.HelperLabel+"="+mark)
+		if err != nil {
+			return err
+		}
+		for _, helper := range helpers {
+			if err := p.host.Kill(ctx, helper.ID); err != nil {
+				return err
+			}
+		}
+		left, err := dokku.Outlived(mark)
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return &backup.Problem{
+				Message: "what the killed run had started is still running: " + strings.Join(left, ", "),
+				Hints:   []string{"wait for it to end, or end it, and try again"}, Code: backup.ExitLocked,
+			}
+		}
+		if !told {
+			p.ui.Step("Waiting for what the killed run had started: %s", left[0])
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
 }
 
 func (p *program) resume(c *cli.Context, service string, asJSON bool) error {

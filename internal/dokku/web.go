@@ -36,6 +36,13 @@ func (h *Host) Web(ctx context.Context, app string) (string, error) {
 	return net.JoinHostPort(web.Address(), port), nil
 }
 
+// Domains are those that the proxy serves the app under.
+func (h *Host) Domains(ctx context.Context, app string) ([]string, error) {
+	a := &App{Name: app}
+	err := h.report(ctx, "domains:report", app, a.parseDomains)
+	return a.Domains, err
+}
+
 // webPort is the container's port in the app's port maps; those set by hand come first. 5000 is Dokku's own default.
 func (h *Host) webPort(ctx context.Context, app string) (string, error) {
 	a := &App{Name: app}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -58,7 +59,7 @@ func fits(service backup.Service, s *Server, available []string) error {
 	if len(missing) > 0 {
 		return &backup.Problem{
 			Message: fmt.Sprintf("the image of %s lacks what the backup needs: extension %s", s.Name, strings.Join(missing, ", ")),
-			Hints:   []string{fmt.Sprintf("the backup was made with the image %s; choose it or one that has them: --image, --image-version", service.Image)},
+			Hints:   []string{fmt.Sprintf("the backup was made on %s; take a version of that image that has it: --image-version VERSION", service.Image)},
 		}
 	}
 	return nil
@@ -117,16 +118,14 @@ func (s *Server) Check(ctx context.Context, sql string) (result string, ok bool,
 		return "NULL", false, nil
 	}
 	result = string(got.Rows[0][0])
-	return result, holds(result, got.FieldDescriptions[0].DataTypeOID), nil
+	if got.FieldDescriptions[0].DataTypeOID == pgtype.BoolOID {
+		result = strconv.FormatBool(result == "t")
+	}
+	return result, holds(result), nil
 }
 
-// holds tells whether a value, in PostgreSQL's text form, is neither false nor 0 nor empty.
-func holds(value string, typ uint32) bool {
-	if typ == pgtype.BoolOID {
-		return value == "t"
-	}
-	return strings.Trim(value, "0.") != "" && value != "false"
-}
+// holds tells whether a value is neither false nor 0 nor empty.
+func holds(value string) bool { return strings.Trim(value, "0.") != "" && value != "false" }
 
 // Script runs SQL of the user's, by psql of the service's image, against the default database, up to the first error.
 func (s *Server) Script(ctx context.Context, sql io.Reader) error {

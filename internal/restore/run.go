@@ -174,29 +174,50 @@ func (r *run) takeBack() error {
 	return Abort(ctx, r.Job)
 }
 
+// How often Abort tries, and how long it waits in between: what a run had called when it was killed may still be at work.
+const (
+	abortTries = 4
+	abortPause = 3 * time.Second
+)
+
 // Abort removes all that the restore made, and its journal in the end. It can be repeated.
 func Abort(ctx context.Context, job *Job) error {
-	mark := job.Journal.Mark
-	r := job.Journal.Request
-	if r.Replace != "" && job.Journal.Step == stepMove {
-		if err := errors.Join(job.putBack(ctx), job.Apps.Build(ctx, r.Replace)); err != nil {
+	if job.Replace != "" && job.Journal.Step == stepMove {
+		if err := errors.Join(job.putBack(ctx), job.Apps.Build(ctx, job.Replace)); err != nil {
 			return err
 		}
 	}
+	for try := 1; ; try++ {
+		err := job.remove(ctx)
+		if err == nil || try == abortTries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(abortPause):
+		}
+	}
+}
+
+// remove is one try of Abort.
+func (j *Job) remove(ctx context.Context) error {
+	mark := j.Journal.Mark
+	r := j.Journal.Request
 	if r.App != "" {
-		if err := job.Apps.Destroy(ctx, r.App, mark, job.Journal.Started); err != nil {
+		if err := j.Apps.Destroy(ctx, r.App, mark, j.Journal.Started); err != nil {
 			return err
 		}
 	}
-	if err := job.Services.Destroy(ctx, r.Service, mark); err != nil {
+	if err := j.Services.Destroy(ctx, r.Service, mark); err != nil {
 		return err
 	}
 	if r.Network != "" {
-		if err := job.Services.RemoveNetwork(ctx, r.Network, mark); err != nil {
+		if err := j.Services.RemoveNetwork(ctx, r.Network, mark); err != nil {
 			return err
 		}
 	}
-	left, err := job.Services.Leftovers(ctx, mark)
+	left, err := j.Services.Leftovers(ctx, mark)
 	if err != nil {
 		return err
 	}
@@ -206,5 +227,5 @@ func Abort(ctx context.Context, job *Job) error {
 			Hints:   []string{"try again: dokku backup:restore --abort " + r.Service},
 		}
 	}
-	return job.Journal.Remove()
+	return j.Journal.Remove()
 }

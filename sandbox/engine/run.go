@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -255,6 +256,8 @@ func (e *Engine) launch(p *program, stdio *Stdio) (*exec.Cmd, error) {
 	shim.Args = []string{"sandbox", "shim"}
 	shim.ExtraFiles = []*os.File{specR, readyW}
 	shim.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// It is the engine's own, as the real one's is: what the caller's environment says of a run of dokku does not hold for it.
+	shim.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "DOKKU_") })
 	var in io.WriteCloser
 	if stdio != nil {
 		// Wrapped, so that bytes pass through this process: when it is killed
