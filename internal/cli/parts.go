@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/code"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/postgres"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
@@ -296,10 +298,17 @@ func (a newApps) Ask(ctx context.Context, name, path string) (status int, took t
 	return response.StatusCode, time.Since(began), nil
 }
 
-// Running implements restore.Apps.
+// Running implements restore.Apps. Where it is not known what runs, it is what the deploy branch holds.
 func (a newApps) Running(ctx context.Context, name string) (string, error) {
 	d, err := apps{a.host}.Deployed(ctx, name)
-	return d.Commit, err
+	if err != nil || d.Commit != "" || d.Branch == "" {
+		return d.Commit, err
+	}
+	commit, err := apps{a.host}.resolve(name, d.Branch)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, code.ErrNoCommit) {
+		return "", nil // it has no code
+	}
+	return commit.SHA, err
 }
 
 // colourKey is how a link names a service when the usual name is taken: service_alternative_alias of the official plugins.
@@ -342,6 +351,9 @@ func (a newApps) Relink(ctx context.Context, name, from, to string) error {
 		if err := a.host.UnsetConfig(ctx, name, extra); err != nil {
 			return err
 		}
+	}
+	if from == to { // the lost service's name again
+		return nil
 	}
 	if there, err := a.host.ServiceExists(ctx, a.service(from)); err != nil || !there {
 		return err

@@ -134,7 +134,7 @@ func (r *run) ownChecks(ctx context.Context) error {
 	}
 	for _, path := range paths {
 		status, _, err := r.Apps.Ask(ctx, r.App, path)
-		check := backup.Check{Kind: "http", Check: path, OK: err == nil && status < http.StatusBadRequest, Result: fmt.Sprint(status)}
+		check := backup.Check{Kind: "http", Check: path, OK: err == nil && status < http.StatusBadRequest, Result: fmt.Sprintf("HTTP %d", status)}
 		if err != nil {
 			check.Result = err.Error()
 		}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What lies between a backup and another commit: commits, and migrations next to what the backup's data says is applied.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 db=${P}db cows=${P}cows

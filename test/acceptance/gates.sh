@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Gates that do not open: a restore stops there, says what, why, what it left and how to go on, and production is as it was.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 # shellcheck source=../running.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Practice runs that are ended at any point: an interrupted one cleans up itself, what a killed one left the next one sweeps, and what
 # only looks like a leftover stays.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 # shellcheck source=../running.sh

@@ -83,8 +83,8 @@ quietly dokku backup:set "$db" check-http $'/\n/bulls'
 practise 1
 holds "verdict" "$out" "=====> Practice of $id: FAILED in "
 equal "checks that fail" "$(page "your checks")" "2 of 5"
-for part in 'your check "SELECT count(*) > 100000 FROM milkings" failed: f' 'your check "SELECT 1 FROM bulls" failed: ' 'relation "bulls" does not exist' \
-  'your check "/bulls" failed: 404'; do
+for part in 'your check "SELECT count(*) > 100000 FROM milkings" failed: false' 'your check "SELECT 1 FROM bulls" failed: ' 'relation "bulls" does not exist' \
+  'your check "/bulls" failed: HTTP 404'; do
   holds "stderr of a check that fails" "$err" "$part"
 done
 holds "list" "$(timeout "$limit" dokku backup:list "$db" | sed -n 2p)" "PRACTICE FAILED"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What one may choose: an app without code, its config and its processes, how the data is compared, a service alone.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 db=${P}db cows=${P}cows new=${P}db-2 again=${P}cows-2

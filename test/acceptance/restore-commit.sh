@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A backup's data with another commit than its own: what lies between is told first, and what the app then did to its database afterwards.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 db=${P}db cows=${P}cows new=${P}db-2 again=${P}cows-2

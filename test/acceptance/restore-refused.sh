@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What a restore or a practice run cannot be made of is refused before anything is done: what, why and what to do, and nothing is left.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 # shellcheck source=../running.sh

@@ -93,7 +93,7 @@ quietly dokku postgres:destroy "$new" --force
 quietly dokku backup:set "$db" check-http /no-such-page
 expect_exit 1 dokku backup:restore "$first" "$new" --app "$again" --yes --scale web=1
 equal "stdout of a failed restore" "$out" ""
-for part in " !     your check \"/no-such-page\" failed: 404" "the data in service $new is proven; app $again is kept for you to look at" \
+for part in " !     your check \"/no-such-page\" failed: HTTP 404" "the data in service $new is proven; app $again is kept for you to look at" \
   "go on after mending:  dokku backup:restore --resume $new" "or remove it:         dokku backup:restore --abort $new"; do
   holds "stderr of a failed restore" "$err" "$part"
 done
