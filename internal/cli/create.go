@@ -76,6 +76,12 @@ func notCreated(err error, service dokku.Service) error {
 	var problem *backup.Problem
 	var damage *repository.DamageError
 	var path *fs.PathError
+	var failed *dokku.RunError
+	if errors.As(err, &problem) && errors.As(err, &failed) { // what a program that failed leaves depends on what it was run for
+		told := *problem
+		told.Hints = append([]string{"nothing was kept of this run, earlier backups are intact"}, problem.Hints...)
+		return &told
+	}
 	if errors.As(err, &problem) || errors.As(err, &damage) || errors.As(err, &path) {
 		return err
 	}

@@ -74,7 +74,7 @@ func ended(program string, err error) error {
 	case -1, 137, 143: // SIGKILL and SIGTERM, as a shell counts them
 		return &backup.Problem{
 			Message: program + " was killed: by somebody, by a restart of the service, or because the host's memory ran out",
-			Hints:   []string{"earlier backups are intact; was it the memory? dmesg | grep -i 'out of memory'"},
+			Hints:   []string{"was it the memory? dmesg | grep -i 'out of memory'"},
 			Err:     err,
 		}
 	}

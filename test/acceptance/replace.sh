@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Production is recovered: all is proven beside the running app, which then gets the new service and the code that belongs to it. It answers
 # all the while, its old service stays, and the way back that is printed works.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 # shellcheck source=../running.sh

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A restore that is killed at any of its steps and gone on with ends in the same state as one that nobody disturbed.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 # shellcheck source=../running.sh
