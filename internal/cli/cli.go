@@ -69,15 +69,15 @@ func (p *program) explain(err error) int {
 	var damage *repository.DamageError
 	var path *fs.PathError
 	switch {
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		p.ui.Warn("disk full: there is no room left for the repository; nothing was kept of this run, earlier backups are intact")
+		p.ui.Warn("make room, or remove old backups: dokku backup:delete ID")
 	case errors.As(err, &problem):
 		p.ui.Warn("%s", problem.Message)
 		for _, hint := range problem.Hints {
 			p.ui.Warn("%s", hint)
 		}
 		return problem.ExitCode()
-	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		p.ui.Warn("disk full: there is no room left for the repository; nothing was kept of this run, earlier backups are intact")
-		p.ui.Warn("make room, or remove old backups: dokku backup:delete ID")
 	case errors.As(err, &damage):
 		p.ui.Warn("%s; find out what is affected: dokku backup:verify --all", damage)
 	case errors.As(err, &path) && errors.Is(err, fs.ErrPermission):

@@ -200,11 +200,11 @@ func testCheck(t *testing.T, server *postgres.Server) {
 		sql, result string
 		ok          bool
 	}{
-		{"SELECT count(*) > 5 FROM cows;", "t", true},
+		{"SELECT count(*) > 5 FROM cows;", "true", true},
 		{"SELECT count(*) FROM cows WHERE id < 0", "0", false},
 		{"SELECT 0.00", "0.00", false},
 		{"SELECT name FROM cows WHERE id = 9", "cow 9", true},
-		{"SELECT false", "f", false},
+		{"SELECT false", "false", false},
 		{"SELECT 'f'", "f", true},
 		{"SELECT ''", "", false},
 		{"SELECT NULL", "NULL", false},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
@@ -128,6 +129,9 @@ func (r *run) left(s step, err error) error {
 	if errors.As(err, &said) {
 		problem.Message, problem.Code = said.Message, said.Code
 		problem.Hints = slices.Clone(said.Hints)
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) { // which would be told as a create's
+		problem.Message, problem.Err = "disk full: this host has no room left for the restore", nil
 	}
 	if s.name == stepCheck || s.name == stepCreate {
 		if left := r.takeBack(); left == nil {
