@@ -136,3 +136,16 @@ spoken() {
   done
   [[ ! $1 =~ (^|: )exit\ status ]] || fail "a bare exit status: $1"
 }
+
+# practise CODE [FLAG...]: a practice run of the newest backup of $db; then nothing of it is left, and production is as $before.
+practise() {
+  local code=$1
+  shift
+  limit=$((limit * 2)) expect_exit "$code" dokku backup:practice "${db:?}" "$@"
+  spoken "$err"
+  equal "left behind by practice $*" "$(left_of ".*-practice-")" ""
+  equal "production after practice $*" "$(production "$db" "${cows:?}")" "${before:?}"
+}
+
+# page KEY: what the report, or the page of info, in $out has there.
+page() { sed -n "s/^       $1  *//p" <<<"$out"; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A restore that was killed or interrupted is removed without a trace; and while there is one into a name, there is no other.
+# Not with --docker by default: see test/run.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
 # shellcheck source=../running.sh
