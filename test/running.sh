@@ -147,5 +147,5 @@ practise() {
   equal "production after practice $*" "$(production "$db" "${cows:?}")" "${before:?}"
 }
 
-# page KEY: what the report, or the page of info, in $out has there.
-page() { sed -n "s/^       $1  *//p" <<<"$out"; }
+# told KEY: what the report, or the page of info, in $out has there.
+told() { sed -n "s/^       $1  *//p" <<<"$out"; }
