@@ -147,5 +147,5 @@ practise() {
   equal "production after practice $*" "$(production "$db" "${cows:?}")" "${before:?}"
 }
 
-# told KEY: what the report, or the page of info, in $out has there.
-told() { sed -n "s/^       $1  *//p" <<<"$out"; }
+# reported KEY: what the report, or the page of info, in $out has there.
+reported() { sed -n "s/^       $1  *//p" <<<"$out"; }

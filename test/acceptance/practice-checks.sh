@@ -16,25 +16,25 @@ quietly dokku backup:set "$db" check-sql $'SELECT count(*) > 100 FROM cows\nSELE
 quietly dokku backup:set "$db" check-http /healthz
 quietly dokku backup:set "$db" health-path /healthz
 practise 0
-equal "checks" "$(told "your checks")" "3 of 3"
-holds "health path" "$(told app)" "GET /healthz answered 200"
+equal "checks" "$(reported "your checks")" "3 of 3"
+holds "health path" "$(reported app)" "GET /healthz answered 200"
 # The data alone have those by SQL.
 practise 0 --data-only --verify rows
-equal "data that was counted" "$(told data)" "3 tables equal: 23,001 rows, counted; schema and sequences too"
-equal "app of --data-only" "$(told app)" ""
-equal "checks of --data-only" "$(told "your checks")" "2 of 2"
+equal "data that was counted" "$(reported data)" "3 tables equal: 23,001 rows, counted; schema and sequences too"
+equal "app of --data-only" "$(reported app)" ""
+equal "checks of --data-only" "$(reported "your checks")" "2 of 2"
 quietly dokku backup:set "$db" check-sql $'SELECT count(*) > 100 FROM cows\nSELECT count(*) > 100000 FROM milkings\nSELECT 1 FROM bulls'
 quietly dokku backup:set "$db" check-http $'/\n/bulls'
 practise 1
 holds "verdict" "$out" "=====> Practice of $id: FAILED in "
-equal "checks that fail" "$(told "your checks")" "2 of 5"
+equal "checks that fail" "$(reported "your checks")" "2 of 5"
 for part in 'your check "SELECT count(*) > 100000 FROM milkings" failed: false' 'your check "SELECT 1 FROM bulls" failed: ' 'relation "bulls" does not exist' \
   'your check "/bulls" failed: HTTP 404'; do
   holds "stderr of a check that fails" "$err" "$part"
 done
 holds "list" "$(timeout "$limit" dokku backup:list "$db" | sed -n 2p)" "PRACTICE FAILED"
 expect_exit 0 dokku backup:info "$id"
-holds "info" "$(told practised)" "FAILED"
+holds "info" "$(reported practised)" "FAILED"
 expect_exit 3 dokku backup:status
 holds "status" "$(grep " postgres:$db " <<<"$out")" "practice of $id failed: "
 for key in check-sql check-http health-path; do
@@ -54,5 +54,5 @@ backup "$db"
 before=$(production "$db" "$cows")
 practise 3
 holds "verdict" "$out" "=====> Practice of $id: PASSED in "
-equal "migrations" "$(told migrations)" "1 dbmate migration ran: 20260215000000"
-holds "warning" "$(told warning)" "changed the database when it started: 1 dbmate migration ran: 20260215000000"
+equal "migrations" "$(reported migrations)" "1 dbmate migration ran: 20260215000000"
+holds "warning" "$(reported warning)" "changed the database when it started: 1 dbmate migration ran: 20260215000000"

@@ -14,14 +14,14 @@ before=$(production "$db" "$cows")
 # The report, and where it is shown.
 practise 0
 [[ ${out%%$'\n'*} =~ ^"=====> Practice of $id: PASSED in "[0-9.]+ ]] || fail "verdict: got '${out%%$'\n'*}'"
-equal "data" "$(told data)" "3 tables equal: 23,001 rows, every digest; schema and sequences too"
-equal "code" "$(told code)" "$(commit v1 | cut -c 1-7) built and deployed"
-[[ $(told app) =~ ^"web.1 up; GET / answered 200 in "[0-9]+" ms"$ ]] || fail "app: got '$(told app)'"
-equal "migrations" "$(told migrations)" "none ran on boot: code and data belong together"
-[[ $(told RTO) =~ " check "[0-9.]+", create "[0-9.]+", load "[0-9.]+", verify "[0-9.]+", app "[0-9.]+", code "[0-9.]+", link "[0-9.]+", build "[0-9.]+", health "[0-9.]+$ ]] ||
-  fail "RTO: got '$(told RTO)'"
-[[ $(told RPO) == *"the backup's age" ]] || fail "RPO: got '$(told RPO)'"
-equal "left behind" "$(told "left behind")" "nothing; no way out to the internet while it ran"
+equal "data" "$(reported data)" "3 tables equal: 23,001 rows, every digest; schema and sequences too"
+equal "code" "$(reported code)" "$(commit v1 | cut -c 1-7) built and deployed"
+[[ $(reported app) =~ ^"web.1 up; GET / answered 200 in "[0-9]+" ms"$ ]] || fail "app: got '$(reported app)'"
+equal "migrations" "$(reported migrations)" "none ran on boot: code and data belong together"
+[[ $(reported RTO) =~ " check "[0-9.]+", create "[0-9.]+", load "[0-9.]+", verify "[0-9.]+", app "[0-9.]+", code "[0-9.]+", link "[0-9.]+", build "[0-9.]+", health "[0-9.]+$ ]] ||
+  fail "RTO: got '$(reported RTO)'"
+[[ $(reported RPO) == *"the backup's age" ]] || fail "RPO: got '$(reported RPO)'"
+equal "left behind" "$(reported "left behind")" "nothing; no way out to the internet while it ran"
 for part in "=====> Practising with $id: service $db-practice-" "-----> 1/9 Checking the backup" "-----> 9/9 Looking at $cows-practice-" "-----> Cleaning up"; do
   holds "stderr of practice" "$err" "$part"
 done
@@ -30,7 +30,7 @@ took=$(sed -n '1s/.* in //p' <<<"$out")
 expect_exit 0 dokku backup:list "$db"
 holds "list" "$(sed -n 2p <<<"$out")" "complete, practised $took"
 expect_exit 0 dokku backup:info "$id"
-holds "info" "$(told practised)" "passed, restored in $took"
+holds "info" "$(reported practised)" "passed, restored in $took"
 expect_exit 0,3 dokku backup:status
 holds "status" "$(grep " postgres:$db " <<<"$out")" " ago, $took"
 
@@ -51,7 +51,7 @@ expect_exit 0 dokku backup:list "$db" --format json <<<""
 equal "result that is kept" "$(json '0.practised.steps.#' <<<"$out")" 9
 out=$(<"$WORK/report")
 holds "report in a file" "$out" "=====> Practice of $id: PASSED in "
-equal "left behind, in a file" "$(told "left behind")" "nothing; no way out to the internet while it ran"
+equal "left behind, in a file" "$(reported "left behind")" "nothing; no way out to the internet while it ran"
 
 # Kept: with masked data and values of its own, on a network that lets nothing out.
 echo "UPDATE cows SET name = 'cow ' || id;" >"$WORK/mask.sql"
@@ -79,4 +79,4 @@ equal "left behind by cleanup" "$(left_of ".*-practice-")" ""
 
 # Open to the internet: on Docker's own network.
 practise 0 --open-network
-equal "left behind" "$(told "left behind")" "nothing"
+equal "left behind" "$(reported "left behind")" "nothing"
