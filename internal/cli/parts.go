@@ -162,8 +162,7 @@ func (a newApps) Destroy(ctx context.Context, name, mark string, since time.Time
 	return a.host.DestroyApp(ctx, name, mark, since)
 }
 
-// Sync takes the code from the remote, or out of the backup's bundle. A commit that the bundle does not hold is looked for in
-// the old app's repository too.
+// Sync takes the code from the remote, or out of the backup's bundle, or else from what the app has already.
 func (a newApps) Sync(ctx context.Context, name string, c restore.Code) error {
 	switch {
 	case c.Remote != "":

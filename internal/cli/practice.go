@@ -92,10 +92,11 @@ func (p *program) practiceRequest(c *cli.Context) (restore.Request, error) {
 		}
 		r.Script = path
 	}
-	return r, p.commonRequest(c, &r)
+	err := p.commonRequest(c, &r) // a statement of its own: it changes r
+	return r, err
 }
 
-// practiceJob practises with the app too when the backup holds the code of just one, or --from names it.
+// practiceJob practises with an app too, the first of the backup unless --from names one, but not with --data-only.
 func (p *program) practiceJob(c *cli.Context, name string, r restore.Request) (*restore.Job, *repository.Repository, error) {
 	if name == "" {
 		var err error
@@ -111,7 +112,9 @@ func (p *program) practiceJob(c *cli.Context, name string, r restore.Request) (*
 		return nil, nil, err
 	}
 	m := entry.Manifest
-	if !c.Bool("data-only") && r.From == "" && len(m.Apps) > 0 {
+	if c.Bool("data-only") {
+		r.From = ""
+	} else if r.From == "" && len(m.Apps) > 0 {
 		r.From = m.Apps[0].Name
 		if len(m.Apps) > 1 {
 			p.ui.Detail("the backup holds %d apps; practising with %s, choose another with --from", len(m.Apps), r.From)

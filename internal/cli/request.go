@@ -54,7 +54,8 @@ func (p *program) restoreRequest(c *cli.Context) (restore.Request, error) {
 			return r, usage(c.Command, "--replace-app proves the app before it moves it: it cannot go with --skip-code")
 		}
 	}
-	return r, p.commonRequest(c, &r)
+	err = p.commonRequest(c, &r) // a statement of its own: it changes r
+	return r, err
 }
 
 // commonRequest fills in what restore and practice share.

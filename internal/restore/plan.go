@@ -182,9 +182,13 @@ func (j *Job) code(_ context.Context, p *Plan) error {
 		return nil
 	}
 	if p.Commit == "" || source.Bundle == nil && j.Remote == "" {
+		without := "restore without code: --skip-code"
+		if j.Practice {
+			without = "practise the data alone: --data-only"
+		}
 		return &backup.Problem{
 			Message: fmt.Sprintf("the backup holds no code of %s: its commit is not known, or could not be kept", source.Name),
-			Hints:   []string{"restore without code: --skip-code", "or from the app's remote: --from-remote URL --commit SHA"},
+			Hints:   []string{without, "or from the app's remote: --from-remote URL --commit SHA"},
 		}
 	}
 	if source.Certainty != backup.Recorded && j.Commit == "" {
