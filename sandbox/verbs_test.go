@@ -106,6 +106,7 @@ func (v *verbs) make(t *testing.T) {
 	ok(t, v.p.CreateNetwork(ctx, v.app, mark))
 	matches(t, "network of another", v.p.CreateNetwork(ctx, v.app, "other"), dokku.ErrExists)
 	ok(t, v.p.CreateService(ctx, v.service))
+	baseImage(t, v.host, v.app)
 	matches(t, "service again", v.p.CreateService(ctx, v.service), dokku.ErrExists)
 	other := v.service
 	other.Name, other.ImageVersion = v.app+"-2", "1.2"
