@@ -30,7 +30,9 @@ type Pinned struct {
 // Verified is the result of the last verify: every segment was read, or not all were, and what was wrong.
 type Verified struct {
 	At       time.Time `json:"at"`
-	Segments int       `json:"segments"` // read, decoded and compared
+	Segments int       `json:"segments"`        // read, decoded and compared
+	Of       int       `json:"of,omitempty"`    // that there are, where not all were to be read
+	Share    float64   `json:"share,omitempty"` // of all segments, where not all were to be read; tables were then not counted
 	Problems []string  `json:"problems,omitempty"`
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 )
 
-// partPrefix begins the names of files that are still being written. They are never listed as objects.
-const partPrefix = ".part-"
+// PartPrefix begins the names of files that are still being written. They are never listed as objects.
+const PartPrefix = ".part-"
 
 var _ backup.Store = (*Store)(nil)
 
@@ -45,7 +45,7 @@ func (s *Store) Put(ctx context.Context, name string, data []byte) error {
 	}
 	var random [8]byte
 	rand.Read(random[:])
-	part := filepath.Join(dir, partPrefix+hex.EncodeToString(random[:]))
+	part := filepath.Join(dir, PartPrefix+hex.EncodeToString(random[:]))
 	if err := write(part, data); err != nil {
 		return errors.Join(fmt.Errorf("put %s: %w", name, err), remove(part))
 	}
@@ -82,7 +82,10 @@ func (s *Store) makeDir(dir string) error {
 		if err := s.makeDir(filepath.Dir(dir)); err != nil {
 			return err
 		}
-		return s.makeDir(dir)
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err // not there even below a folder that is: some file systems take no new ones
+		}
+		return syncDir(filepath.Dir(dir))
 	}
 	return err
 }
@@ -119,7 +122,7 @@ func (s *Store) List(ctx context.Context, prefix string, fn func(backup.Object) 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), partPrefix) {
+		if !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), PartPrefix) {
 			return nil
 		}
 		rel, err := filepath.Rel(s.Root, path)
@@ -166,7 +169,7 @@ func (s *Store) Sweep() error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil && entry.Type().IsRegular() && strings.HasPrefix(entry.Name(), partPrefix) {
+		if err == nil && entry.Type().IsRegular() && strings.HasPrefix(entry.Name(), PartPrefix) {
 			return remove(path)
 		}
 		return err
@@ -175,7 +178,7 @@ func (s *Store) Sweep() error {
 
 // path is where the object lies. Names that would leave Root, or hide among the temporary files, are refused.
 func (s *Store) path(name string) (string, error) {
-	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(filepath.Base(name), partPrefix) {
+	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(filepath.Base(name), PartPrefix) {
 		return "", fmt.Errorf("object name %q is not valid", name)
 	}
 	return filepath.Join(s.Root, filepath.FromSlash(name)), nil
