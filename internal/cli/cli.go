@@ -30,6 +30,8 @@ type program struct {
 	stdout, stderr io.Writer
 	host           *dokku.Host
 	ui             *ui.Printer
+	command        *cli.Context       // that runs; nil in hooks
+	keys           *repository.Unlock // that open the repository; nil until they are needed
 }
 
 // Run runs one command, args being the program's own argv as Dokku gives it (backup:create happycows-db), and returns the
@@ -120,7 +122,9 @@ func (p *program) run(ctx context.Context, args []string) error {
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
 		p.createCommand(), p.listCommand(), p.infoCommand(), p.verifyCommand(), p.restoreCommand(), p.practiceCommand(), p.diffCommand(), p.statusCommand(),
-		p.pinCommand(), p.unpinCommand(), p.deleteCommand(), p.setCommand(), p.keyCommand(), p.helpCommand(),
+		p.pinCommand(), p.unpinCommand(), p.deleteCommand(),
+		p.storeAddCommand(), p.storeListCommand(), p.storeCheckCommand(), p.storeRemoveCommand(), p.syncCommand(),
+		p.setCommand(), p.keyCommand(), p.helpCommand(),
 	}
 }
 
@@ -142,6 +146,7 @@ func (p *program) runCommand(ctx context.Context, command *cli.Command, args []s
 	}
 	action := command.Action
 	command.Action = func(c *cli.Context) error {
+		p.command = c
 		if c.Bool("quiet") {
 			p.ui = ui.New(p.stderr, true)
 		}

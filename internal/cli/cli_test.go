@@ -139,9 +139,9 @@ func TestNextID(t *testing.T) {
 }
 
 func TestSummarize(t *testing.T) {
-	good := entryLine(entry(0, nil))
-	older := entryLine(entry(-60, &backup.Verified{At: time.Now().Add(-3 * time.Hour)}))
-	damaged := entryLine(entry(-30, &backup.Verified{Problems: []string{"segment 0123 is damaged"}}))
+	good := entryLine(entry(0, nil), nil)
+	older := entryLine(entry(-60, &backup.Verified{At: time.Now().Add(-3 * time.Hour)}), nil)
+	damaged := entryLine(entry(-30, &backup.Verified{Problems: []string{"segment 0123 is damaged"}}), nil)
 	warned := good
 	warned.Warnings = []string{"no code"}
 	failure := failedLine(runs.Record{ID: "db-20261121T120100Z", Failed: "disk full"})

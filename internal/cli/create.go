@@ -68,7 +68,25 @@ func (p *program) create(c *cli.Context) error {
 	if err != nil {
 		return notCreated(err, service)
 	}
-	return p.created(m, asJSON)
+	results, err := p.sendNew(c.Context)
+	if err != nil {
+		p.ui.Warn("%s is complete here; it is not yet at every store: dokku backup:sync", m.ID)
+		return err
+	}
+	return p.created(m, results, asJSON)
+}
+
+// sendNew sends a backup that was just made, and what stores lack of earlier ones, to every store.
+func (p *program) sendNew(ctx context.Context) ([]sent, error) {
+	stores, err := p.addressed()
+	if err != nil || len(stores) == 0 {
+		return nil, err
+	}
+	repo, err := p.openRepository(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.sendTo(ctx, repo, stores, false)
 }
 
 // notCreated adds to a failure that no hint was written for what it left, and where to look.
@@ -123,9 +141,19 @@ func (p *program) service(ctx context.Context, name string) (dokku.Service, erro
 }
 
 // created prints what was made.
-func (p *program) created(m *backup.Manifest, asJSON bool) error {
+func (p *program) created(m *backup.Manifest, results []sent, asJSON bool) error {
 	service := m.Services[0].Name
-	p.ui.Heading("%s is %s: %s as %s in %s", m.ID, stateWords(m), ui.Bytes(m.Stored.Raw), ui.Bytes(m.Stored.New+m.Stored.Reused),
+	lacking := ""
+	for _, s := range results {
+		if !s.ok() {
+			lacking += ", missing at " + s.Store
+		}
+	}
+	state := stateWords(m)
+	if lacking != "" {
+		state += " here" + lacking
+	}
+	p.ui.Heading("%s is %s: %s as %s in %s", m.ID, state, ui.Bytes(m.Stored.Raw), ui.Bytes(m.Stored.New+m.Stored.Reused),
 		ui.Took(time.Duration(m.Timings.Total)*time.Millisecond))
 	for _, w := range m.Warnings {
 		p.ui.Warn("%s", w)
@@ -133,13 +161,16 @@ func (p *program) created(m *backup.Manifest, asJSON bool) error {
 	p.ui.Detail("Prove it:   dokku backup:practice %s", service)
 	p.ui.Detail("Restore it: dokku backup:restore %s NEW-SERVICE", service)
 	if asJSON {
-		if err := p.printJSON(m); err != nil {
+		if err := p.printJSON(struct {
+			*backup.Manifest
+			Stores []sent `json:"stores,omitempty"`
+		}{m, results}); err != nil {
 			return err
 		}
 	} else {
 		p.print("%s", m.ID)
 	}
-	if len(m.Warnings) > 0 {
+	if len(m.Warnings) > 0 || lacking != "" {
 		return warnings{}
 	}
 	return nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/urfave/cli/v2"
@@ -16,10 +17,13 @@ func (p *program) deleteCommand() *cli.Command {
 	return &cli.Command{
 		Name: "delete", ArgsUsage: "<id>", Usage: "Delete a backup and free what only it needed",
 		Description: `Deletes one backup for good. Data that other backups share stays. A pinned backup is not deleted.
-A run that failed is taken off the list.`,
+Copies in stores stay, until they are deleted there with --from. A run that failed is taken off the list.`,
 		UsageText: "dokku backup:delete happycows-db-20261121T074700Z\ndokku backup:delete happycows-db-20261121T074700Z --yes",
-		Flags:     []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "do not ask"}},
-		Action:    p.delete,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "from", Value: here, Usage: "`STORE` to delete it from: here is this host's own repository"},
+			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+		},
+		Action: p.delete,
 	}
 }
 
@@ -28,7 +32,8 @@ func (p *program) delete(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	repo, err := p.openRepository(c.Context)
+	from := c.String("from")
+	repo, err := p.repositoryAt(c.Context, from)
 	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*backup.Problem)) {
 		return p.forget(id)
 	}
@@ -36,7 +41,17 @@ func (p *program) delete(c *cli.Context) error {
 		return err
 	}
 	if _, err := repo.Manifest(c.Context, id); errors.Is(err, fs.ErrNotExist) {
+		if from != here {
+			return &backup.Problem{Message: fmt.Sprintf("store %q has no backup %s", from, id), Hints: []string{"see what it has: dokku backup:list --from " + from}}
+		}
 		return p.forget(id)
+	}
+	if from != here {
+		release, err := p.holdCopy(c.Context, repo, from, id)
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
 	if err := p.mayDelete(c, repo, id); err != nil {
 		return err
@@ -60,6 +75,46 @@ func (p *program) delete(c *cli.Context) error {
 		return err
 	}
 	p.ui.Detail("%s freed", ui.Bytes(collected.Bytes))
+	return p.stillAt(from, id)
+}
+
+// holdCopy sees that the copy in a store may be deleted, and keeps other runs out of the store until release is called.
+func (p *program) holdCopy(ctx context.Context, there *repository.Repository, from string, id backup.ID) (release func() error, err error) {
+	if err := p.mayWrite(ctx, there, from); err != nil {
+		return nil, err
+	}
+	own, err := p.openRepository(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := own.Manifest(ctx, id); err == nil {
+		return nil, &backup.Problem{
+			Message: fmt.Sprintf("%s is here too, and would be sent to %s again", id, from),
+			Hints:   []string{"delete it here first: dokku backup:delete " + string(id)},
+		}
+	}
+	return p.holdStore(ctx, from)
+}
+
+// stillAt forgets the copy in the store that the backup was deleted from, or says where else it stays.
+func (p *program) stillAt(from string, id backup.ID) error {
+	copies, err := p.copies()
+	if err != nil {
+		return err
+	}
+	for name, remembered := range copies.byStore {
+		_, there := remembered.Confirmed[id]
+		switch {
+		case name == from:
+			delete(remembered.Confirmed, id)
+			delete(remembered.Verified, id)
+			if err := p.remember(name, remembered); err != nil {
+				return err
+			}
+		case there:
+			p.ui.Detail("it stays in store %s; delete it there too: dokku backup:delete %s --from %[1]s", name, id)
+		}
+	}
 	return nil
 }
 

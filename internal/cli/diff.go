@@ -37,7 +37,7 @@ credentials Dokku's git:auth or git:generate-deploy-key serve.`,
 			&cli.StringFlag{Name: "remote", Usage: "repository to fetch from as well"},
 			&cli.StringFlag{Name: "app", Usage: "app of the backup, where it has several"},
 			&cli.BoolFlag{Name: "commits", Usage: "list the commits too"},
-			formatFlag(),
+			fromFlag(), keyFileFlag(), formatFlag(),
 		},
 		Action: p.diff,
 	}
@@ -55,7 +55,7 @@ func (p *program) diff(c *cli.Context) error {
 	if name == "" {
 		return usage(c.Command, "which backup? give an id or a service")
 	}
-	repo, entry, err := p.chosen(c.Context, name)
+	repo, entry, err := p.chosen(c.Context, c.String("from"), name)
 	if err != nil {
 		return err
 	}

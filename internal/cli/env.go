@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
@@ -31,11 +33,27 @@ func (p *program) openRepository(ctx context.Context) (*repository.Repository, e
 	if _, err := os.Stat(filepath.Join(p.repositoryPath(), "repository.json")); err != nil {
 		return nil, err
 	}
-	identity, err := repository.ReadKey(p.keyPath())
-	if err != nil {
-		return nil, err
+	return p.openAt(ctx, local.New(p.repositoryPath()))
+}
+
+// takesKey tells whether a command has the flag --key-file.
+func takesKey(c *cli.Context) bool {
+	return c != nil && slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return f.Names()[0] == keyFileName })
+}
+
+// openAt opens the copy of the repository in a store, with the keys that this command was given or the host has.
+func (p *program) openAt(ctx context.Context, at backup.Store) (*repository.Repository, error) {
+	if p.keys == nil {
+		unlock, err := p.unlock(ctx, p.command)
+		if problem := (*backup.Problem)(nil); errors.As(err, &problem) && takesKey(p.command) {
+			problem.Hints = []string{"give it: --key-file FILE, or --key-file - for standard input"}
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.keys = &unlock // asked for once
 	}
-	return repository.Open(ctx, local.New(p.repositoryPath()), identity)
+	return repository.Open(ctx, at, *p.keys)
 }
 
 // setUpRepository opens the host's repository, and makes it at the first use.
@@ -141,8 +159,15 @@ func noBackups(service string) error {
 	}
 }
 
-// noBackup is the problem of an id that names none; when its run failed it says so.
+// noBackup is the problem of an id that names none; when its run failed, or a store has it, it says so.
 func (p *program) noBackup(id backup.ID) error {
+	if c, err := p.copies(); err == nil {
+		for _, state := range c.of(id) {
+			if !state.Confirmed.IsZero() {
+				return &backup.Problem{Message: fmt.Sprintf("there is no backup %s here, but store %q has it", id, state.Store), Hints: []string{"name the store: --from " + state.Store}}
+			}
+		}
+	}
 	if failed, err := p.runs().Failed(id.Service()); err == nil {
 		for _, f := range failed {
 			if f.ID == id {
@@ -156,9 +181,14 @@ func (p *program) noBackup(id backup.ID) error {
 	}
 }
 
-// chosen is the backup that the command's argument names, with the repository that holds it.
-func (p *program) chosen(ctx context.Context, name string) (*repository.Repository, repository.Entry, error) {
-	repo, err := p.openRepository(ctx)
+// fromFlag is --from, of commands that read backups.
+func fromFlag() cli.Flag {
+	return &cli.StringFlag{Name: "from", Value: here, Usage: "`STORE` to read from: here is this host's own repository"}
+}
+
+// chosen is the backup that the command's argument names, with the repository that holds it: this host's own, or that in the store from.
+func (p *program) chosen(ctx context.Context, from, name string) (*repository.Repository, repository.Entry, error) {
+	repo, err := p.repositoryAt(ctx, from)
 	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*backup.Problem)) {
 		return nil, repository.Entry{}, noBackups(name)
 	}

@@ -20,7 +20,7 @@ func (p *program) fillIn(ctx context.Context, name string, r *restore.Request) (
 	if ui.NewTerminal(p.stdin, p.stderr) == nil {
 		return name, nil
 	}
-	repo, err := p.openRepository(ctx)
+	repo, err := p.repositoryAt(ctx, r.Store)
 	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*backup.Problem)) {
 		return "", noBackups(cmp.Or(name, "any service"))
 	}
@@ -76,7 +76,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 	entries = slices.DeleteFunc(entries, func(e repository.Entry) bool { return e.Manifest == nil })
 	var services []string
 	for _, e := range entries {
-		services = append(services, entryLine(e).Service)
+		services = append(services, entryLine(e, nil).Service)
 	}
 	slices.Sort(services)
 	services = slices.Compact(services)
@@ -90,7 +90,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e repository.Entry) bool { return entryLine(e).Service != services[chosen] })
+	entries = slices.DeleteFunc(entries, func(e repository.Entry) bool { return entryLine(e, nil).Service != services[chosen] })
 	i, err := g.terminal.Select(ctx, fmt.Sprintf("Restore which backup of %s?", services[chosen]), backupOptions(entries))
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 func backupOptions(entries []repository.Entry) []string {
 	rows := make([][]string, len(entries))
 	for i, e := range entries {
-		rows[i] = slices.Delete(entryLine(e).row(), 3, 4)
+		rows[i] = slices.Delete(entryLine(e, nil).row(), 3, 4)
 	}
 	return ui.Align(rows)
 }

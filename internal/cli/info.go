@@ -22,7 +22,7 @@ func (p *program) infoCommand() *cli.Command {
 		Description: `Shows a backup as a page; with --format json, its manifest and marks. A service's name means its newest backup.
 Config values are sealed and never shown.`,
 		UsageText: "dokku backup:info happycows-db\ndokku backup:info happycows-db-20261121T074700Z --format json",
-		Flags:     []cli.Flag{formatFlag()},
+		Flags:     []cli.Flag{fromFlag(), formatFlag()},
 		Action:    p.info,
 	}
 }
@@ -39,31 +39,36 @@ func (p *program) info(c *cli.Context) error {
 	if name == "" {
 		return usage(c.Command, "which backup? give an id or a service")
 	}
-	_, entry, err := p.chosen(c.Context, name)
+	_, entry, err := p.chosen(c.Context, c.String("from"), name)
+	if err != nil {
+		return err
+	}
+	copies, err := p.copies()
 	if err != nil {
 		return err
 	}
 	if asJSON {
 		return p.printJSON(struct {
 			*backup.Manifest
-			Marks backup.Marks `json:"marks"`
-		}{entry.Manifest, entry.Marks})
+			Marks  backup.Marks `json:"marks"`
+			Stores []copyState  `json:"stores,omitempty"`
+		}{entry.Manifest, entry.Marks, copies.of(entry.ID)})
 	}
-	for _, line := range infoPage(entry) {
+	for _, line := range infoPage(entry, copies.of(entry.ID)) {
 		p.print("%s", line)
 	}
 	return nil
 }
 
 // infoPage is a backup as a person reads it.
-func infoPage(e repository.Entry) []string {
+func infoPage(e repository.Entry, copies []copyState) []string {
 	m := e.Manifest
 	page := []string{"=====> " + string(m.ID)}
 	add := func(key, format string, args ...any) {
 		page = append(page, fmt.Sprintf("       %-14s %s", key, fmt.Sprintf(format, args...)))
 	}
 	add("taken", "%s, %s ago, in %s", ui.Time(m.CreatedAt), ui.Age(time.Since(m.CreatedAt)), ui.Took(time.Duration(m.Timings.Total)*time.Millisecond))
-	add("state", "%s", entryLine(e).state())
+	add("state", "%s", entryLine(e, copies).state())
 	for _, w := range m.Warnings {
 		add("warning", "%s", w)
 	}
@@ -82,6 +87,13 @@ func infoPage(e repository.Entry) []string {
 	}
 	add("size", "%s as %s; %s of it new, the rest shared with backups before", ui.Bytes(m.Stored.Raw), ui.Bytes(m.Stored.New+m.Stored.Reused), ui.Bytes(m.Stored.New))
 	add("stored", "here, confirmed when it was made")
+	for _, state := range copies {
+		if state.Confirmed.IsZero() {
+			add("", "%s: MISSING; send it: dokku backup:sync %[1]s", state.Store)
+		} else {
+			add("", "%s: confirmed %s ago, verified %s", state.Store, ui.Age(time.Since(state.Confirmed)), verifiedWords(state.Verified))
+		}
+	}
 	add("verified", "%s", verifiedWords(e.Marks.Verified))
 	add("practised", "%s", practisedWords(e.Marks.Practised))
 	add("prove it", "dokku backup:practice %s", m.ID)
@@ -139,6 +151,8 @@ func verifiedWords(v *backup.Verified) string {
 	switch {
 	case v == nil:
 		return "never"
+	case v.OK() && v.Share > 0:
+		return fmt.Sprintf("%s ago: a sample, %s read, all others are there in full size", ui.Age(time.Since(v.At)), count(v.Segments, "segment"))
 	case v.OK():
 		return fmt.Sprintf("%s ago: all %s read, sizes, rows and digests as recorded", ui.Age(time.Since(v.At)), count(v.Segments, "segment"))
 	}

@@ -20,9 +20,9 @@ func (p *program) listCommand() *cli.Command {
 	return &cli.Command{
 		Name: "list", ArgsUsage: "[<service>]", Usage: "List backups of a service or of all services",
 		Description: `Lists backups, newest first: id, age, size of the data, what it added to the repository, commit, state.
-Runs that failed are listed too, with the reason.`,
-		UsageText: "dokku backup:list\ndokku backup:list happycows-db --format json",
-		Flags:     []cli.Flag{formatFlag()},
+Runs that failed are listed too, with the reason. With --from the backups that a store has, read from there.`,
+		UsageText: "dokku backup:list\ndokku backup:list happycows-db --format json\ndokku backup:list --from offsite",
+		Flags:     []cli.Flag{fromFlag(), formatFlag()},
 		Action:    p.list,
 	}
 }
@@ -42,6 +42,7 @@ type line struct {
 	Pinned    *backup.Pinned   `json:"pinned,omitempty"`
 	Verified  *backup.Verified `json:"verified,omitempty"`
 	Practised *backup.Report   `json:"practised,omitempty"`
+	Stores    []copyState      `json:"stores,omitempty"`
 }
 
 func (p *program) list(c *cli.Context) error {
@@ -53,7 +54,7 @@ func (p *program) list(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	lines, err := p.lines(c.Context, service)
+	lines, err := p.lines(c.Context, c.String("from"), service)
 	if err != nil {
 		return err
 	}
@@ -61,6 +62,9 @@ func (p *program) list(c *cli.Context) error {
 		return p.printJSON(lines)
 	}
 	if len(lines) == 0 {
+		if all, err := p.remotes(); err == nil && len(all) > 0 && c.String("from") == here {
+			p.ui.Detail("see what a store has: dokku backup:list --from %s", all[0].Name)
+		}
 		if service == "" {
 			p.print("No backups yet. Make one: dokku backup:create SERVICE")
 		} else {
@@ -75,10 +79,15 @@ func (p *program) list(c *cli.Context) error {
 	return ui.Table(p.stdout, rows)
 }
 
-// lines are the backups and failed runs of a service ("" for all), newest first. A host without a repository has none.
-func (p *program) lines(ctx context.Context, service string) ([]line, error) {
+// lines are the backups and failed runs of a service ("" for all), newest first; of a store, from, the backups alone. A host without a
+// repository has none.
+func (p *program) lines(ctx context.Context, from, service string) ([]line, error) {
 	lines := []line{}
-	repo, err := p.openRepository(ctx)
+	copies, err := p.copies()
+	if err != nil {
+		return nil, err
+	}
+	repo, err := p.repositoryAt(ctx, from)
 	switch {
 	case err == nil:
 		entries, err := p.entries(ctx, repo, service)
@@ -86,7 +95,10 @@ func (p *program) lines(ctx context.Context, service string) ([]line, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			lines = append(lines, entryLine(e))
+			lines = append(lines, entryLine(e, copies.of(e.ID)))
+		}
+		if from != here {
+			return lines, nil
 		}
 	case !errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*backup.Problem)):
 		return nil, err
@@ -107,8 +119,8 @@ func (p *program) lines(ctx context.Context, service string) ([]line, error) {
 	return lines, nil
 }
 
-func entryLine(e repository.Entry) line {
-	l := line{ID: e.ID, Service: e.ID.Service(), CreatedAt: e.ID.Time(), Pinned: e.Marks.Pinned, Verified: e.Marks.Verified, Practised: e.Marks.Practised}
+func entryLine(e repository.Entry, copies []copyState) line {
+	l := line{ID: e.ID, Service: e.ID.Service(), CreatedAt: e.ID.Time(), Pinned: e.Marks.Pinned, Verified: e.Marks.Verified, Practised: e.Marks.Practised, Stores: copies}
 	m := e.Manifest
 	if m == nil {
 		l.State, l.Failed = "unreadable", e.Err.Error()
@@ -163,8 +175,13 @@ func (l line) state() string {
 	if len(l.Warnings) > 0 {
 		state = "complete with " + count(len(l.Warnings), "warning")
 	}
+	if lacking := missing(l.Stores); len(lacking) > 0 && l.Failed == "" {
+		state += " here, not at " + strings.Join(lacking, ", ")
+	}
 	switch {
 	case l.Verified == nil:
+	case l.Verified.OK() && l.Verified.Share > 0:
+		state += ", sample verified"
 	case l.Verified.OK():
 		state += ", verified"
 	default:

@@ -18,7 +18,7 @@ func (p *program) pinCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			repo, entry, err := p.chosen(c.Context, string(id))
+			repo, entry, err := p.chosen(c.Context, here, string(id))
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,7 @@ func (p *program) unpinCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			repo, _, err := p.chosen(c.Context, string(id))
+			repo, _, err := p.chosen(c.Context, here, string(id))
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -96,7 +97,7 @@ func (p *program) practiceRequest(c *cli.Context) (restore.Request, error) {
 	return r, err
 }
 
-// practiceJob practises with an app too, the first of the backup unless --from names one, but not with --data-only.
+// practiceJob practises with an app too, the first of the backup unless --from-app names one, but not with --data-only.
 func (p *program) practiceJob(c *cli.Context, name string, r restore.Request) (*restore.Job, *repository.Repository, error) {
 	if name == "" {
 		var err error
@@ -107,7 +108,10 @@ func (p *program) practiceJob(c *cli.Context, name string, r restore.Request) (*
 	if name == "" {
 		return nil, nil, usage(c.Command, "which backup? give an id or a service")
 	}
-	repo, entry, err := p.chosen(c.Context, name)
+	repo, entry, err := p.chosen(c.Context, r.Store, name)
+	if err == nil {
+		err = repo.NeedKey()
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +121,7 @@ func (p *program) practiceJob(c *cli.Context, name string, r restore.Request) (*
 	} else if r.From == "" && len(m.Apps) > 0 {
 		r.From = m.Apps[0].Name
 		if len(m.Apps) > 1 {
-			p.ui.Detail("the backup holds %d apps; practising with %s, choose another with --from", len(m.Apps), r.From)
+			p.ui.Detail("the backup holds %d apps; practising with %s, choose another with --from-app", len(m.Apps), r.From)
 		}
 	}
 	r = r.ThrowAway(m.Services[0].Name, r.From, c.Bool("open-network"))
@@ -147,7 +151,7 @@ func (p *program) runPractice(c *cli.Context, job *restore.Job, repo *repository
 		return failure
 	}
 	if job.Commit == "" && job.Image == "" { // another commit or version says nothing of the backup itself
-		failure = errors.Join(failure, repo.SetPractised(c.Context, job.Backup, report))
+		failure = errors.Join(failure, p.keepReport(c.Context, job, repo, report))
 	}
 	if err := p.showPractice(c, job, report, asJSON); err != nil {
 		return errors.Join(failure, err)
@@ -156,6 +160,25 @@ func (p *program) runPractice(c *cli.Context, job *restore.Job, repo *repository
 		return warnings{}
 	}
 	return failure
+}
+
+// keepReport keeps the report with the backup: here, or in the store that it was read from, where this host writes.
+func (p *program) keepReport(ctx context.Context, job *restore.Job, repo *repository.Repository, report *backup.Report) error {
+	if job.Store == "" {
+		return repo.SetPractised(ctx, job.Backup, report)
+	}
+	own, err := p.openRepository(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := own.Manifest(ctx, job.Backup); err == nil {
+		return own.SetPractised(ctx, job.Backup, report) // which the next backup sends
+	}
+	if err := p.mayWrite(ctx, repo, job.Store); err != nil {
+		p.ui.Detail("the report is not kept with the backup: store %s is only read here", job.Store)
+		return nil
+	}
+	return repo.SetPractised(ctx, job.Backup, report)
 }
 
 // showPractice prints the report, and writes it to --report.

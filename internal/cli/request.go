@@ -21,7 +21,8 @@ import (
 // commonRestoreFlags are those of restore and practice.
 func commonRestoreFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "from", Usage: "which `APP` of the backup, where it holds several"},
+		fromFlag(), keyFileFlag(),
+		&cli.StringFlag{Name: "from-app", Usage: "which `APP` of the backup, where it holds several"},
 		&cli.StringFlag{Name: "commit", Usage: "build `REF`, a commit, branch or tag, in place of the commit that belongs to the data"},
 		&cli.StringFlag{Name: "from-remote", Usage: "take the code from the git remote `URL` in place of the backup's bundle"},
 		&cli.StringFlag{Name: "image-version", Usage: "`VERSION` of the service's image in place of the recorded one"},
@@ -60,8 +61,11 @@ func (p *program) restoreRequest(c *cli.Context) (restore.Request, error) {
 
 // commonRequest fills in what restore and practice share.
 func (p *program) commonRequest(c *cli.Context, r *restore.Request) error {
-	if r.From == "" || c.String("from") != "" {
-		r.From = c.String("from")
+	if r.From == "" || c.String("from-app") != "" {
+		r.From = c.String("from-app")
+	}
+	if r.Store = c.String("from"); r.Store == here {
+		r.Store = ""
 	}
 	r.Remote, r.Commit = c.String("from-remote"), c.String("commit")
 	switch r.Verify {
@@ -134,7 +138,10 @@ func (p *program) restoreJob(c *cli.Context, name string, r restore.Request) (*r
 	case r.Service == "":
 		return nil, nil, usage(c.Command, "into which service? give the name of a new one")
 	}
-	repo, entry, err := p.chosen(c.Context, name)
+	repo, entry, err := p.chosen(c.Context, r.Store, name)
+	if err == nil {
+		err = repo.NeedKey()
+	}
 	if err != nil {
 		return nil, nil, err
 	}

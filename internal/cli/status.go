@@ -30,6 +30,7 @@ type serviceStatus struct {
 	Backups   int       `json:"backups"`
 	Verified  string    `json:"verified"`
 	Practised string    `json:"practised"`
+	Stores    []string  `json:"stores"` // that have the newest good backup
 	Problems  []string  `json:"problems"`
 }
 
@@ -41,7 +42,7 @@ func (p *program) status(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usage(c.Command, "takes no argument")
 	}
-	lines, err := p.lines(c.Context, "")
+	lines, err := p.lines(c.Context, here, "")
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func (p *program) statusOf(c *cli.Context, lines []line) ([]serviceStatus, error
 
 // summarize looks at a service's lines, newest first.
 func summarize(name string, lines []line) serviceStatus {
-	s := serviceStatus{Service: name, Verified: "never", Practised: "never", Problems: []string{}}
+	s := serviceStatus{Service: name, Verified: "never", Practised: "never", Stores: []string{}, Problems: []string{}}
 	failed, why := 0, ""
 	for _, l := range lines {
 		if l.Failed != "" {
@@ -123,7 +124,14 @@ func summarize(name string, lines []line) serviceStatus {
 			continue
 		}
 		if s.Newest == "" {
-			s.Newest, s.At = l.ID, l.CreatedAt
+			s.Newest, s.At, s.Stores = l.ID, l.CreatedAt, append(s.Stores, here)
+			for _, state := range l.Stores {
+				if state.Confirmed.IsZero() {
+					s.Problems = append(s.Problems, fmt.Sprintf("not at %s (dokku backup:sync %[1]s)", state.Store))
+				} else {
+					s.Stores = append(s.Stores, state.Store)
+				}
+			}
 			if len(l.Warnings) > 0 {
 				s.Problems = append(s.Problems, l.Warnings...)
 			}
@@ -154,7 +162,7 @@ func (p *program) printStatus(all []serviceStatus) error {
 		p.print("No services that can be backed up, and no backups.")
 		return nil
 	}
-	rows := [][]string{{"     ", "SERVICE", "NEWEST GOOD", "BACKUPS", "VERIFIED", "PRACTISED", "PROBLEMS"}}
+	rows := [][]string{{"     ", "SERVICE", "NEWEST GOOD", "BACKUPS", "STORES", "VERIFIED", "PRACTISED", "PROBLEMS"}}
 	for _, s := range all {
 		sign, newest, problems := " ok  ", "none", "-"
 		if s.Newest != "" {
@@ -163,7 +171,7 @@ func (p *program) printStatus(all []serviceStatus) error {
 		if len(s.Problems) > 0 {
 			sign, problems = " !   ", strings.Join(s.Problems, "; ")
 		}
-		rows = append(rows, []string{sign, s.Service, newest, fmt.Sprint(s.Backups), s.Verified, s.Practised, problems})
+		rows = append(rows, []string{sign, s.Service, newest, fmt.Sprint(s.Backups), strings.Join(s.Stores, ", "), s.Verified, s.Practised, problems})
 	}
 	return ui.Table(p.stdout, rows)
 }

@@ -39,7 +39,7 @@ func (p *program) unfinished(c *cli.Context, service string, remove bool) (*rest
 	if err := p.outlast(c.Context, journal.Mark); err != nil {
 		return nil, nil, errors.Join(err, journal.Close())
 	}
-	repo, entry, err := p.chosen(c.Context, string(journal.Request.Backup))
+	repo, entry, err := p.chosen(c.Context, journal.Request.Store, string(journal.Request.Backup))
 	if err != nil && remove && journal.Request.Replace == "" { // without the backup, or its key, it can still be removed
 		lost := backup.Service{Type: journal.Request.Type, Name: journal.Request.Backup.Service()}
 		entry.Manifest, err = &backup.Manifest{Services: []backup.Service{lost}}, nil
@@ -96,6 +96,9 @@ func (p *program) outlast(ctx context.Context, mark string) error {
 
 func (p *program) resume(c *cli.Context, service string, asJSON bool) error {
 	job, repo, err := p.unfinished(c, service, false)
+	if err == nil {
+		err = repo.NeedKey()
+	}
 	if err != nil {
 		return err
 	}

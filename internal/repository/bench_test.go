@@ -31,18 +31,33 @@ func BenchmarkWriter(b *testing.B) {
 
 // BenchmarkSeal is one worker's work on a segment.
 func BenchmarkSeal(b *testing.B) {
-	r, _ := create(b)
-	codec, err := r.newCodec()
-	check(b, err)
-	text := rows(1, 60_000)
-	b.SetBytes(int64(len(text)))
-	var object []byte
-	for b.Loop() {
-		r.keys.segmentName(text)
-		object, err = codec.seal(kindFull, text)
+	onHosts(b, func(b *testing.B, r *Repository) {
+		codec, err := r.newCodec()
 		check(b, err)
-	}
-	b.ReportMetric(float64(len(object))/float64(len(text)), "stored/plain")
+		text := rows(1, 60_000)
+		b.SetBytes(int64(len(text)))
+		var object []byte
+		for b.Loop() {
+			r.keys.segmentName(text)
+			object, err = codec.seal(kindFull, text)
+			check(b, err)
+		}
+		b.ReportMetric(float64(len(object))/float64(len(text)), "stored/plain")
+	})
+}
+
+// onHosts runs a benchmark on an empty repository as a usual host opens it, and as a sealed one does.
+func onHosts(b *testing.B, run func(b *testing.B, r *Repository)) {
+	b.Run("host=usual", func(b *testing.B) {
+		r, _ := create(b)
+		run(b, r)
+	})
+	b.Run("host=sealed", func(b *testing.B) {
+		r, store := create(b)
+		sealed, err := Open(b.Context(), store, Unlock{Derived: r.Derived()})
+		check(b, err)
+		run(b, sealed)
+	})
 }
 
 // BenchmarkCut is the work of the goroutine that reads the dump.
@@ -84,17 +99,30 @@ func BenchmarkVerify(b *testing.B) {
 
 // BenchmarkList is what backup:list does with 1,000 backups; the goal of DESIGN.md is 0.3 s.
 func BenchmarkList(b *testing.B) {
-	r, _ := create(b)
-	m := mustRun(b, r, second(0), rows(1, 100))
-	for i := range 1000 {
-		m.ID = second(i)
-		check(b, r.putRecord(b.Context(), manifestObject(m.ID), m))
-	}
-	for b.Loop() {
-		entries, err := r.List(b.Context(), "")
-		check(b, err)
-		if len(entries) != 1000 {
-			b.Fatalf("got %d entries", len(entries))
+	onHosts(b, func(b *testing.B, r *Repository) {
+		m := mustRun(b, r, second(0), rows(1, 100))
+		for i := range 1000 {
+			m.ID = second(i)
+			check(b, r.putRecord(b.Context(), manifestObject(m.ID), m))
 		}
+		for b.Loop() {
+			entries, err := r.List(b.Context(), "")
+			check(b, err)
+			if len(entries) != 1000 {
+				b.Fatalf("got %d entries", len(entries))
+			}
+		}
+	})
+}
+
+func BenchmarkRewrap(b *testing.B) {
+	r, _ := create(b)
+	m := mustRun(b, r, second(1), rows(1, 500_000))
+	b.SetBytes(m.Stored.New)
+	for b.Loop() {
+		b.StopTimer()
+		check(b, r.Rotate(b.Context(), newIdentity(b)))
+		b.StartTimer()
+		check(b, r.Rewrap(b.Context(), nil))
 	}
 }

@@ -22,6 +22,10 @@ func TestFormatPage(t *testing.T) {
 		Created: time.Date(2026, 11, 21, 7, 47, 0, 0, time.UTC),
 	}
 	keys := deriveKeys(identity, info.ID)
+	_, records := keys.records()
+	both := newAudience(recipient{text: info.Recipients[0]}, records)
+	sizes, err := newAudience(recipient{identity.Recipient(), info.Recipients[0]}).headerSizes()
+	check(t, err)
 	var digest backup.RowDigest
 	digest.Add([]byte("1\tcow"))
 	page, err := os.ReadFile("../../doc/format.md")
@@ -29,9 +33,17 @@ func TestFormatPage(t *testing.T) {
 	for what, value := range map[string]string{
 		"identity":        identity.String(),
 		"recipient":       identity.Recipient().String(),
-		"segment key":     hex.EncodeToString(keys.segments),
-		"manifest key":    hex.EncodeToString(keys.manifests),
-		"mac of the info": info.mac(keys),
+		"segment key":     hex.EncodeToString(keys.Segments),
+		"manifest key":    hex.EncodeToString(keys.Manifests),
+		"records key":     hex.EncodeToString(keys.Records),
+		"records public":  records.text,
+		"word":            keys.word(info.ID),
+		"list of records": both.list,
+		"list stanza":     "-> " + listStanza + " LIST",
+		"header sizes":    fmt.Sprintf(`"headers":[%d,%d]`, sizes[1], sizes[0]),
+		"mac of the info": info.mac(keys, infoName),
+		"name in its mac": "`" + ringInfoName + "`",
+		"mac with keys":   info.mac(keys, ringInfoName),
 		"segment name":    keys.segmentName([]byte("1\tcow\n")),
 		"mac of a record": keys.mac(manifestObject("happycows-db-20261121T074700Z"), []byte("{}")),
 		"row digest":      digest.String(),

@@ -13,7 +13,7 @@ import (
 func sealRaw(t testing.TB, r *Repository, inner []byte) []byte {
 	t.Helper()
 	var object bytes.Buffer
-	w, err := age.Encrypt(&object, r.recipients...)
+	w, err := age.Encrypt(&object, &envelope{to: r.recipients})
 	check(t, err)
 	_, err = w.Write(inner)
 	check(t, err)

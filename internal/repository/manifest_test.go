@@ -50,8 +50,10 @@ func TestManifestRefused(t *testing.T) {
 			check(t, r.store.Put(t.Context(), manifestObject(second(1)), object))
 		}, "is not authentic"},
 		{"made without the derived key", func(t *testing.T, r *Repository) {
-			forger := &Repository{store: r.store, identity: r.identity, recipients: r.recipients}
-			forger.keys.manifests = []byte("guessed")
+			forger := r.At(r.store)
+			guessed := *r.keys
+			guessed.Current.Manifests = []byte("guessed")
+			forger.keys = &guessed
 			whole(t, forger, second(1), `{"schema":1}`)
 		}, "is not authentic"},
 		{"sealed to another key", func(t *testing.T, r *Repository) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -56,6 +55,9 @@ func (r *Repository) Manifest(ctx context.Context, id backup.ID) (*backup.Manife
 	return m, nil
 }
 
+// listWorkers is how many manifests are read at once: a store elsewhere takes its time to answer.
+const listWorkers = 16
+
 // Entry is a backup as a listing has it. Err is set, and Manifest nil, when the manifest cannot be read.
 type Entry struct {
 	ID       backup.ID
@@ -85,7 +87,7 @@ func (r *Repository) List(ctx context.Context, service string) ([]Entry, error) 
 		return nil, err
 	}
 	var group errgroup.Group
-	group.SetLimit(runtime.NumCPU())
+	group.SetLimit(listWorkers)
 	for i := range entries {
 		group.Go(func() error {
 			r.read(ctx, &entries[i], marked)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 
+	"filippo.io/age"
+
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 )
 
@@ -18,11 +20,14 @@ type DamageError struct {
 
 func (e *DamageError) Error() string { return e.Object + " is " + e.Reason }
 
-// segment reads, unseals and checks one segment. Whatever is wrong with it is a *DamageError.
+// segment reads, unseals and checks one segment. Whatever is wrong with it is a *DamageError; on a sealed host it is a *backup.Problem.
 func (r *Repository) segment(ctx context.Context, codec *codec, s *backup.Segment) ([]byte, error) {
 	short := "segment " + s.Name[:min(12, len(s.Name))]
 	if len(s.Name) != 64 || s.Bytes < 0 || s.Bytes > maxPlain {
 		return nil, &DamageError{short, "described wrongly"}
+	}
+	if r.Sealed() {
+		return nil, errSealed()
 	}
 	object, err := r.store.Get(ctx, segmentObject(s.Name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -36,10 +41,13 @@ func (r *Repository) segment(ctx context.Context, codec *codec, s *backup.Segmen
 	if kind := kindError(0); errors.As(err, &kind) {
 		return nil, &DamageError{short, "of a kind that only a newer version of this program reads"}
 	}
+	if r.origin == nil && errors.As(err, new(*age.NoIdentityMatchError)) && sealedFor(object) != r.recipients.list {
+		return nil, &DamageError{short, "sealed to other keys than the one given, which was added later and opens it when it was rewrapped"}
+	}
 	if err != nil {
 		return nil, &DamageError{short, "damaged"}
 	}
-	if r.keys.segmentName(plain.data) != s.Name {
+	if !r.keys.named(s.Name, plain.data) {
 		return nil, &DamageError{short, "not what its name says"}
 	}
 	return plain.data, nil

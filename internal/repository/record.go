@@ -3,14 +3,18 @@ package repository
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"encoding/json"
+	"errors"
 	"fmt"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
 )
 
 // macLine begins the plain content of a manifest and of a mark; the MAC as 64 hex digits and a newline end the line, and
 // JSON follows.
 const macLine = "dokku-backup 1 hmac-sha256 "
+
+func (k keys) macLine(name string, text []byte) []byte { return []byte(macLine + k.mac(name, text)) }
 
 // putRecord seals v as JSON under name, with a MAC that binds it to that name.
 func (r *Repository) putRecord(ctx context.Context, name string, v any) error {
@@ -18,12 +22,7 @@ func (r *Repository) putRecord(ctx context.Context, name string, v any) error {
 	if err != nil {
 		return err
 	}
-	codec, err := r.borrowCodec()
-	if err != nil {
-		return err
-	}
-	defer r.codecs.Put(codec)
-	object, err := codec.seal(kindRecord, append([]byte(macLine+r.keys.mac(name, text)+"\n"), text...))
+	object, err := r.sealRecord(name, text)
 	if err != nil {
 		return err
 	}
@@ -33,6 +32,17 @@ func (r *Repository) putRecord(ctx context.Context, name string, v any) error {
 	return nil
 }
 
+// sealRecord is the object of the record with this name and text.
+func (r *Repository) sealRecord(name string, text []byte) ([]byte, error) {
+	codec, err := r.borrowCodec()
+	if err != nil {
+		return nil, err
+	}
+	defer r.codecs.Put(codec)
+	object, err := codec.seal(kindRecord, append(append(r.keys.Current.macLine(name, text), '\n'), text...))
+	return bytes.Clone(object), err
+}
+
 // getRecord returns the JSON text of a record that is whole and authentic. Otherwise the error matches fs.ErrNotExist
 // or is a *DamageError.
 func (r *Repository) getRecord(ctx context.Context, name string) ([]byte, error) {
@@ -40,17 +50,24 @@ func (r *Repository) getRecord(ctx context.Context, name string) ([]byte, error)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
+	return r.unsealRecord(name, object)
+}
+
+// unsealRecord is the JSON text of the record in object; one that is not whole and authentic is a *DamageError.
+func (r *Repository) unsealRecord(name string, object []byte) ([]byte, error) {
 	codec, err := r.borrowCodec()
 	if err != nil {
 		return nil, err
 	}
 	defer r.codecs.Put(codec)
 	plain := &limited{}
-	if err := codec.unseal(object, kindRecord, plain); err != nil {
+	if err := codec.unseal(object, kindRecord, plain); errors.As(err, new(*backup.Problem)) {
+		return nil, err
+	} else if err != nil {
 		return nil, &DamageError{name, "damaged"}
 	}
 	line, text, _ := bytes.Cut(plain.data, []byte("\n"))
-	if !hmac.Equal(line, []byte(macLine+r.keys.mac(name, text))) {
+	if !r.keys.authentic(line, name, text) {
 		return nil, &DamageError{name, "not authentic: changed by somebody without the key"}
 	}
 	return text, nil

@@ -52,10 +52,13 @@ func create(t testing.TB) (*Repository, *local.Store) {
 // through is the same repository seen through another store.
 func (r *Repository) through(t testing.TB, store backup.Store) *Repository {
 	t.Helper()
-	opened, err := Open(context.Background(), store, r.identity)
+	opened, err := Open(context.Background(), store, with(r.origin))
 	check(t, err)
 	return opened
 }
+
+// with unlocks a repository with these identities.
+func with(identities ...age.Identity) Unlock { return Unlock{Identities: identities} }
 
 // flip changes one bit of a file of the store.
 func flip(t testing.TB, store *local.Store, name string, at int) {
@@ -168,13 +171,13 @@ func exitCode(err error) int {
 
 func TestCreate(t *testing.T) {
 	r, store := create(t)
-	if _, err := Create(t.Context(), store, r.identity); err == nil {
+	if _, err := Create(t.Context(), store, r.origin); err == nil {
 		t.Error("create over a repository: got no error")
 	}
 	if got := r.through(t, store).Info; got.MAC != r.Info.MAC || got.Format != 1 || len(got.ID) != 32 {
 		t.Errorf("info: got %+v, want what was created, %+v", got, r.Info)
 	}
-	if _, err := Open(t.Context(), local.New(t.TempDir()), r.identity); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Open(t.Context(), local.New(t.TempDir()), with(r.origin)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("open an empty folder: got error %v, want fs.ErrNotExist", err)
 	}
 }
@@ -189,16 +192,16 @@ func TestOpenRefuses(t *testing.T) {
 		want       string
 	}{
 		{"wrong key", ours, newIdentity(t), backup.ExitKey, "the key does not open this repository"},
-		{"added recipient", strings.Replace(ours, `"age1`, `"`+newIdentity(t).Recipient().String()+`", "age1`, 1), r.identity, backup.ExitKey, "changed by somebody without the key"},
-		{"newer format", strings.Replace(ours, `"format": 1`, `"format": 7`, 1), r.identity, backup.ExitFailed, "has format 7, this program knows format 1"},
-		{"empty", "", r.identity, backup.ExitFailed, "damaged, or belongs to another program"},
-		{"cut", ours[:len(ours)/2], r.identity, backup.ExitFailed, "damaged, or belongs to another program"},
-		{"another program's", `{"version":2,"id":"5956a3f67a6230d4a92cefb29529f10196c7d92582ec305fd71ff6d331d6271b"}`, r.identity, backup.ExitFailed, "belongs to another program"},
+		{"added recipient", strings.Replace(ours, `"age1`, `"`+newIdentity(t).Recipient().String()+`", "age1`, 1), r.origin, backup.ExitKey, "changed by somebody without the key"},
+		{"newer format", strings.Replace(ours, `"format": 1`, `"format": 7`, 1), r.origin, backup.ExitFailed, "has format 7, this program knows format 1"},
+		{"empty", "", r.origin, backup.ExitFailed, "damaged, or belongs to another program"},
+		{"cut", ours[:len(ours)/2], r.origin, backup.ExitFailed, "damaged, or belongs to another program"},
+		{"another program's", `{"version":2,"id":"5956a3f67a6230d4a92cefb29529f10196c7d92582ec305fd71ff6d331d6271b"}`, r.origin, backup.ExitFailed, "belongs to another program"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			writeFile(t, store, infoName, []byte(tt.text))
-			_, err := Open(t.Context(), store, tt.identity)
+			_, err := Open(t.Context(), store, with(tt.identity))
 			if exitCode(err) != tt.code || !strings.Contains(fmt.Sprint(err), tt.want) {
 				t.Errorf("got exit code %d, error %v, want %d, %q", exitCode(err), err, tt.code, tt.want)
 			}
@@ -211,7 +214,7 @@ func TestFlippedInfo(t *testing.T) {
 	r, store := create(t)
 	for i := range readFile(t, store, infoName) {
 		flip(t, store, infoName, i)
-		if _, err := Open(t.Context(), store, r.identity); err == nil {
+		if _, err := Open(t.Context(), store, with(r.origin)); err == nil {
 			t.Errorf("byte %d flipped: got no error", i)
 		}
 		flip(t, store, infoName, i)

@@ -40,7 +40,7 @@ func (r *Repository) Check(ctx context.Context, m *backup.Manifest) (segments in
 			switch {
 			case !there:
 				return &DamageError{what, "not whole: a segment is missing"}
-			case size != s.Stored:
+			case !r.Fits(s, size):
 				return &DamageError{what, "not whole: a segment has the wrong size"}
 			case !seen[s.Name]:
 				seen[s.Name] = true

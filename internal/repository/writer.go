@@ -54,7 +54,7 @@ func (r *Repository) NewWriter(ctx context.Context, workers int, trusted *backup
 	}
 	vouched := map[string]bool{}
 	if trusted != nil {
-		vouched = vouch(present, trusted)
+		vouched = r.vouch(present, trusted)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	w := &Writer{
@@ -85,12 +85,12 @@ func (r *Repository) segments(ctx context.Context) (map[string]int64, error) {
 
 // vouch returns the segments that a manifest knows with the size that they have in the store, and forgets those that
 // have another size. A delta is neither: this program reads none, and stores the segment in full.
-func vouch(present map[string]int64, trusted *backup.Manifest) map[string]bool {
+func (r *Repository) vouch(present map[string]int64, trusted *backup.Manifest) map[string]bool {
 	vouched := map[string]bool{}
 	trusted.Contents(func(_ string, c *backup.Content) error {
 		for _, s := range c.Segments {
 			switch {
-			case present[s.Name] != s.Stored:
+			case !r.Fits(s, present[s.Name]):
 				delete(present, s.Name)
 			case s.Base == "":
 				vouched[s.Name] = true

@@ -174,7 +174,7 @@ func (j *Job) code(_ context.Context, p *Plan) error {
 			if j.From != "" {
 				message = fmt.Sprintf("the backup holds no app %q", j.From)
 			}
-			problem = &backup.Problem{Message: message, Hints: []string{"say which one, it holds " + strings.Join(names, ", ") + ": --from APP"}}
+			problem = &backup.Problem{Message: message, Hints: []string{"say which one, it holds " + strings.Join(names, ", ") + ": --from-app APP"}}
 		}
 		return problem
 	}

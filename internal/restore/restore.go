@@ -19,6 +19,7 @@ import (
 // Request is what a person asked for. The journal keeps it, so that going on means the same.
 type Request struct {
 	Backup   backup.ID         `json:"backup"`
+	Store    string            `json:"store,omitempty"`     // that the backup is read from; empty: this host's own repository
 	Service  string            `json:"service"`             // name of the new service
 	Type     string            `json:"type"`                // its type, that of the backup
 	App      string            `json:"app,omitempty"`       // name of the new app; empty: the service alone

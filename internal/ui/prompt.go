@@ -78,6 +78,42 @@ func (t *Terminal) Input(ctx context.Context, question, suggestion string, valid
 	return answer, nil
 }
 
+// Secret lets a person type or paste a line that is not shown. It is returned as typed, without spaces around it.
+func (t *Terminal) Secret(ctx context.Context, question string) (string, error) {
+	var answer string
+	field := huh.NewInput().Title(oneLine(question) + " ").Value(&answer)
+	if t.plain { // the library would read a hidden answer in a way that no context ends
+		show, err := hide(t.in)
+		if err != nil {
+			return "", err
+		}
+		defer show()
+	} else {
+		field.EchoMode(huh.EchoModePassword)
+	}
+	if err := t.ask(ctx, field); err != nil {
+		return "", err
+	}
+	t.echo(question, "(not shown)")
+	return strings.TrimSpace(answer), nil
+}
+
+// hide lets a terminal no longer show what is typed; show takes that back.
+func hide(terminal *os.File) (show func(), err error) {
+	fd := int(terminal.Fd())
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, fmt.Errorf("hide what is typed: %w", err)
+	}
+	hidden := *before
+	hidden.Lflag &^= unix.ECHO
+	hidden.Lflag |= unix.ECHONL
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
+		return nil, fmt.Errorf("hide what is typed: %w", err)
+	}
+	return func() { unix.IoctlSetTermios(fd, unix.TCSETS, before) }, nil
+}
+
 // Confirm asks for yes or no. Enter alone means no.
 func (t *Terminal) Confirm(ctx context.Context, question string) (bool, error) {
 	var yes bool

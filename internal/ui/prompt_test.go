@@ -81,6 +81,42 @@ func TestInput(t *testing.T) {
 	}
 }
 
+// TestSecret: what is typed is returned, and is nowhere on the screen, nor when it is typed after the question.
+func TestSecret(t *testing.T) {
+	const secret = "AGE-SECRET-KEY-1NOTONE"
+	tests := []struct {
+		name, kind string
+		typed      []string
+		want       string
+		err        error
+	}{
+		{"typed", "xterm", []string{"Key?", secret + "\r"}, secret, nil},
+		{"spaces around", "xterm", []string{"Key?", " " + secret + " \r"}, secret, nil},
+		{"ctrl-C", "xterm", []string{"Key?", secret + uitest.CtrlC}, "", ErrNoAnswer},
+		{"plain", "dumb", []string{"Key?", secret + "\n"}, secret, nil},
+		{"plain, end of input", "dumb", []string{"Key?", uitest.CtrlD}, "", ErrNoAnswer},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			person := uitest.New(t, tt.kind, 80)
+			terminal := NewTerminal(person.Terminal, person.Terminal)
+			go person.Types(tt.typed...)
+			got, err := terminal.Secret(t.Context(), "Key?")
+			if got != tt.want || !errors.Is(err, tt.err) {
+				t.Errorf("got %q, %v, want %q, %v", got, err, tt.want, tt.err)
+			}
+			if screen := person.Screen(); strings.Contains(screen, "NOTONE") {
+				t.Errorf("the secret is on the screen: %q", screen)
+			}
+			go person.Types("Name?", "shown\r\n") // as before: typing is visible again
+			name, err := terminal.Input(t.Context(), "Name?", "", func(string) error { return nil })
+			if name != "shown" || err != nil {
+				t.Errorf("the next question: got %q, %v", name, err)
+			}
+		})
+	}
+}
+
 func TestConfirm(t *testing.T) {
 	tests := []struct {
 		name, kind, await, typed string

@@ -1,0 +1,181 @@
+package repository
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/store"
+	"github.com/dokku-backup/dokku-backup/internal/store/storetest"
+)
+
+// served starts a real server with test/servers, and gives what that prints. It ends with the test.
+func served(t testing.TB, kind string) map[string]string {
+	t.Helper()
+	var out, problems bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "../../test/servers", kind, t.TempDir())
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	if err := cmd.Run(); err != nil {
+		var exit *exec.ExitError
+		if os.Getenv("CI") == "" && errors.As(err, &exit) && exit.ExitCode() == 4 {
+			t.Skipf("NOT TESTED: %s", &problems)
+		}
+		t.Fatalf("test/servers %s: %v\n%s", kind, err, &problems)
+	}
+	facts := map[string]string{}
+	for line := range strings.Lines(out.String()) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		facts[name] = strings.Trim(value, "'")
+	}
+	t.Cleanup(func() {
+		for pid := range strings.FieldsSeq(facts["pid"]) {
+			if pid, err := strconv.Atoi(pid); err == nil {
+				syscall.Kill(pid, syscall.SIGTERM)
+			}
+		}
+		time.Sleep(100 * time.Millisecond) // its folder is removed next
+	})
+	return facts
+}
+
+// place is a store on a server, reached at any port of loopback.
+type place struct {
+	url     func(port int, folder string) string
+	secrets map[string]string
+	port    int
+}
+
+// places are a server of each kind that people use most.
+func places(t testing.TB) map[string]place {
+	ssh, s3 := served(t, "sshd"), served(t, "s3")
+	login, err := os.ReadFile(ssh["login"])
+	check(t, err)
+	sshPort, err := strconv.Atoi(ssh["port"])
+	check(t, err)
+	s3Port, err := strconv.Atoi(s3["endpoint"][strings.LastIndexByte(s3["endpoint"], ':')+1:])
+	check(t, err)
+	return map[string]place{
+		"sftp": {
+			url: func(port int, folder string) string {
+				return fmt.Sprintf("sftp://%s@127.0.0.1:%d%s/%s", ssh["user"], port, ssh["files"], folder)
+			},
+			secrets: map[string]string{"key": string(login), "host-key": ssh["host_key"]}, port: sshPort,
+		},
+		"s3": {
+			url: func(port int, folder string) string {
+				return fmt.Sprintf("s3://%s/%s?endpoint=http://127.0.0.1:%d&region=%s", s3["bucket"], folder, port, s3["region"])
+			},
+			secrets: map[string]string{"access-key": s3["access_key"], "secret-key": s3["secret_key"]}, port: s3Port,
+		},
+	}
+}
+
+func (p place) open(t testing.TB, port int, folder string, o store.Options) *store.Store {
+	t.Helper()
+	location, err := store.ParseLocation(p.url(port, folder))
+	check(t, err)
+	s, err := store.Open(t.Context(), location, p.secrets, o)
+	check(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// TestCutSyncs breaks syncs off at random bytes of the connection and repeats them: the copy is then whole, and little was sent twice. So
+// many are cut as CUTS says, half of them on the way to each server.
+func TestCutSyncs(t *testing.T) {
+	cuts := 20
+	if text := os.Getenv("CUTS"); text != "" {
+		var err error
+		cuts, err = strconv.Atoi(text)
+		check(t, err)
+	}
+	r, _ := create(t)
+	tables := make([][]byte, 250)
+	for i := range tables {
+		tables[i] = rows(i+1, 50+i)
+	}
+	mustRun(t, r, second(1), tables...)
+	here, err := r.Look(t.Context())
+	check(t, err)
+	for kind, place := range places(t) {
+		t.Run(kind, func(t *testing.T) {
+			var sent, whole int64
+			broken := 0
+			for i := range cuts / 2 {
+				cut, twice := cutSync(t, r, place, fmt.Sprintf("cut-%d", i), here.Bytes)
+				if cut {
+					broken++
+				}
+				sent += twice
+				whole += here.Bytes
+			}
+			again := float64(sent-whole) / float64(whole)
+			t.Logf("%d of %d syncs were cut; %.1f %% of %d bytes were sent twice", broken, cuts/2, 100*again, whole)
+			if broken < cuts/4 || again > 0.05 {
+				t.Errorf("got %d of %d cut, %.3f sent twice; want at least half, and at most 0.05", broken, cuts/2, again)
+			}
+		})
+	}
+}
+
+// cutSync syncs to a place of its own: cut off first, then without a hindrance. It tells whether the first was cut, and what both sent.
+func cutSync(t *testing.T, r *Repository, place place, folder string, size int64) (cut bool, sent int64) {
+	t.Helper()
+	proxy := storetest.NewProxy(t, fmt.Sprintf("127.0.0.1:%d", place.port))
+	first := place.open(t, proxy.Port(), folder, store.Options{Tries: 1, Timeout: 10 * time.Second})
+	proxy.CutAfter(storetest.Up, rand.Int64N(size))
+	remembered := &Copy{}
+	cut = mirror(r, first, remembered).Sync(t.Context()) != nil
+	check(t, first.Close())
+
+	again := place.open(t, place.port, folder, store.Options{})
+	if there, err := Open(t.Context(), again, with(r.origin)); err == nil { // what is listed is whole
+		entries, err := there.List(t.Context(), "")
+		check(t, err)
+		for _, e := range entries {
+			wantGood(t, there, e.ID)
+		}
+	}
+	check(t, mirror(r, again, remembered).Sync(t.Context()))
+	there, err := Open(t.Context(), again, with(r.origin))
+	check(t, err)
+	wantGood(t, there, second(1))
+	sent = first.Counts().Sent + again.Counts().Sent
+	check(t, again.Close())
+	return cut, sent
+}
+
+// TestList1000 lists so many backups over SFTP: with every manifest read, from a server on loopback.
+func TestList1000(t *testing.T) {
+	r, _ := create(t)
+	m := mustRun(t, r, second(0), rows(1, 100))
+	for i := range 1000 {
+		m.ID = backup.NewID(service, second(0).Time().Add(time.Duration(i+1)*time.Hour))
+		check(t, r.Commit(t.Context(), m))
+	}
+	place := places(t)["sftp"]
+	to := place.open(t, place.port, "many", store.Options{Parallel: 8})
+	check(t, mirror(r, to, &Copy{}).Sync(t.Context()))
+	fresh := place.open(t, place.port, "many", store.Options{Parallel: 8})
+	began := time.Now()
+	there, err := Open(t.Context(), fresh, with(r.origin))
+	check(t, err)
+	entries, err := there.List(t.Context(), "")
+	took := time.Since(began)
+	if err != nil || len(entries) != 1001 {
+		t.Fatalf("got %d backups, error %v, want 1001", len(entries), err)
+	}
+	t.Logf("1,001 backups listed over SFTP in %v", took)
+	if took > 10*time.Second { // the goal is 1 s on a quiet machine: make bench says
+		t.Errorf("took %v", took)
+	}
+}
