@@ -15,6 +15,7 @@ tidy() {
   local status=$? name
   trap - EXIT ERR
   set +e
+  stop_server
   if [[ $MODE == host ]]; then
     for name in $(timeout "$limit" dokku apps:list 2>/dev/null | grep "^$P"); do
       timeout "$limit" dokku apps:destroy "$name" --force
@@ -184,6 +185,26 @@ settings() {
   timeout "$limit" dokku config:export --format json "$1" | python3 -c '
 import json, sys
 print(json.dumps({k: v for k, v in json.load(sys.stdin).items() if not k.startswith("DOKKU_") and k not in ("DATABASE_URL", "GIT_REV", "NO_VHOST")}, sort_keys=True))'
+}
+
+# server KIND [PORT]: starts a server for a store, as test/servers says; its facts become variables. It ends with the script.
+server() {
+  local facts
+  # shellcheck disable=SC2034 # for the scripts
+  pid='' port='' endpoint='' fingerprint='' login='' files='' bucket='' region='' access_key='' secret_key=''
+  mkdir -p "$WORK/server"
+  facts=$("$ROOT/test/servers" "$1" "$WORK/server" "${@:2}")
+  eval "$facts"
+}
+
+# stop_server ends it.
+stop_server() {
+  local process
+  for process in ${pid:-}; do
+    kill "$process" 2>/dev/null || continue
+    while kill -0 "$process" 2>/dev/null; do sleep 0.1; done
+  done
+  pid=
 }
 
 # get APP PATH: asks the app's web process itself, past any proxy. The answer is in $out, its status in $http; 000 for none.

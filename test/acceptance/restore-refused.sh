@@ -38,7 +38,7 @@ refused 1 "app $cows exists already; nothing was done" "choose another name" res
 refused 1 '"a/b" cannot be the name of a service: letters, digits, - and _ can' "" restore "$db" a/b --yes
 refused 1 '"Cow herd" cannot be the name of an app: lower case letters, digits, . and - can' "" restore "$db" "$new" --app "Cow herd" --yes
 refused 1 "there is no app \"${P}nope\" whose service could be replaced" "see all apps: dokku apps:list" restore "$db" "$new" --replace-app "${P}nope" --yes
-refused 1 "the backup holds no app \"${P}nope\"" "say which one, it holds $cows: --from APP" restore "$db" "$new" --app "${P}moo" --from "${P}nope" --yes
+refused 1 "the backup holds no app \"${P}nope\"" "say which one, it holds $cows: --from-app APP" restore "$db" "$new" --app "${P}moo" --from-app "${P}nope" --yes
 for verb in resume abort; do
   refused 1 "there is no unfinished restore into $new" "begin one: dokku backup:restore ID $new" restore --$verb "$new"
 done
@@ -89,7 +89,7 @@ quietly dokku postgres:link "$db" "${P}other" --no-restart
 backup "$db" 3
 quietly dokku postgres:unlink "$db" "${P}other" --no-restart
 quietly dokku apps:destroy "${P}other" --force
-refused 1 "the backup does not say which app ${P}moo is to be" "say which one, it holds $cows, ${P}other: --from APP" restore "$id" "$new" --app "${P}moo" --yes
+refused 1 "the backup does not say which app ${P}moo is to be" "say which one, it holds $cows, ${P}other: --from-app APP" restore "$id" "$new" --app "${P}moo" --yes
 refused 1 "the backup holds no code of ${P}other: its commit is not known, or could not be kept" \
   "restore without code: --skip-code"$'\n'" !     or from the app's remote: --from-remote URL --commit SHA" restore "$id" "$new" --app "${P}moo" --from "${P}other" --yes
 sql "${P}taken" <<<"CREATE TABLE notes (id int)"
