@@ -254,7 +254,7 @@ func TestAnySequence(t *testing.T) {
 			host := NewHostKeys(t.TempDir())
 			identity, err := CreateKey(host.Identity)
 			check(t, err)
-			r, err := Create(t.Context(), store, identity)
+			_, err = Create(t.Context(), store, identity)
 			check(t, err)
 			kit := identity.String()
 			others := map[string]age.Identity{}
@@ -262,7 +262,7 @@ func TestAnySequence(t *testing.T) {
 			for step := range 25 {
 				unlock, err := host.Unlock()
 				check(t, err)
-				r = open(t, store, unlock)
+				r := open(t, store, unlock)
 				done := "backup"
 				switch pick := random.IntN(8); {
 				case pick == 0 && r.origin != nil:

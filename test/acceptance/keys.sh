@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: it is about stores and keys, not about the engine.
 # Keys change, and backups stay readable by whom they should: a sealed host makes and lists backups and reads none; an added recipient opens
 # them; a rotated key opens new and old ones; what was sealed to the old key can be sealed anew, here and in a store.
 # shellcheck source=../lib.sh

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: it is about stores and keys, not about the engine.
 # Runs that are killed while they send leave a store that holds nothing half-done, and the next one goes on; two runs at once do not disturb
 # each other.
 # shellcheck source=../lib.sh

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: it is about stores and keys, not about the engine.
 # What is wrong with a store is said in one clear line, nothing half-done is accepted, and the backups here stay as they are.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: it is about stores and keys, not about the engine.
 # Backups are copied to an SFTP server: the store is added, proven, sent to, read from, healed and healed from; a server that is down costs no
 # backup and is made up for; nothing is confirmed that is not there.
 # shellcheck source=../lib.sh

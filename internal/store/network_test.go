@@ -1,4 +1,4 @@
-package repository
+package store_test
 
 import (
 	"bytes"
@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/repository/repositorytest"
 	"github.com/dokku-backup/dokku-backup/internal/store"
 	"github.com/dokku-backup/dokku-backup/internal/store/storetest"
 )
@@ -58,11 +59,11 @@ type place struct {
 func places(t testing.TB) map[string]place {
 	ssh, s3 := served(t, "sshd"), served(t, "s3")
 	login, err := os.ReadFile(ssh["login"])
-	check(t, err)
+	repositorytest.Check(t, err)
 	sshPort, err := strconv.Atoi(ssh["port"])
-	check(t, err)
+	repositorytest.Check(t, err)
 	s3Port, err := strconv.Atoi(s3["endpoint"][strings.LastIndexByte(s3["endpoint"], ':')+1:])
-	check(t, err)
+	repositorytest.Check(t, err)
 	return map[string]place{
 		"sftp": {
 			url: func(port int, folder string) string {
@@ -82,9 +83,9 @@ func places(t testing.TB) map[string]place {
 func (p place) open(t testing.TB, port int, folder string, o store.Options) *store.Store {
 	t.Helper()
 	location, err := store.ParseLocation(p.url(port, folder))
-	check(t, err)
+	repositorytest.Check(t, err)
 	s, err := store.Open(t.Context(), location, p.secrets, o)
-	check(t, err)
+	repositorytest.Check(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
@@ -96,16 +97,16 @@ func TestCutSyncs(t *testing.T) {
 	if text := os.Getenv("CUTS"); text != "" {
 		var err error
 		cuts, err = strconv.Atoi(text)
-		check(t, err)
+		repositorytest.Check(t, err)
 	}
-	r, _ := create(t)
+	r := repositorytest.New(t)
 	tables := make([][]byte, 250)
 	for i := range tables {
-		tables[i] = rows(i+1, 50+i)
+		tables[i] = repositorytest.Rows(i+1, 50+i)
 	}
-	mustRun(t, r, second(1), tables...)
+	repositorytest.Backup(t, r, repositorytest.ID(1), tables...)
 	here, err := r.Look(t.Context())
-	check(t, err)
+	repositorytest.Check(t, err)
 	for kind, place := range places(t) {
 		t.Run(kind, func(t *testing.T) {
 			var sent, whole int64
@@ -128,47 +129,43 @@ func TestCutSyncs(t *testing.T) {
 }
 
 // cutSync syncs to a place of its own: cut off first, then without a hindrance. It tells whether the first was cut, and what both sent.
-func cutSync(t *testing.T, r *Repository, place place, folder string, size int64) (cut bool, sent int64) {
+func cutSync(t *testing.T, r *repository.Repository, place place, folder string, size int64) (cut bool, sent int64) {
 	t.Helper()
 	proxy := storetest.NewProxy(t, fmt.Sprintf("127.0.0.1:%d", place.port))
 	first := place.open(t, proxy.Port(), folder, store.Options{Tries: 1, Timeout: 10 * time.Second})
 	proxy.CutAfter(storetest.Up, rand.Int64N(size))
-	remembered := &Copy{}
-	cut = mirror(r, first, remembered).Sync(t.Context()) != nil
-	check(t, first.Close())
+	remembered := &repository.Copy{}
+	cut = repositorytest.Mirror(r, first, remembered).Sync(t.Context()) != nil
+	repositorytest.Check(t, first.Close())
 
 	again := place.open(t, place.port, folder, store.Options{})
-	if there, err := Open(t.Context(), again, with(r.origin)); err == nil { // what is listed is whole
-		entries, err := there.List(t.Context(), "")
-		check(t, err)
-		for _, e := range entries {
-			wantGood(t, there, e.ID)
-		}
+	if there, err := r.OpenAt(t.Context(), again); err == nil { // what is listed is whole
+		repositorytest.WantWhole(t, there, len(remembered.Confirmed))
 	}
-	check(t, mirror(r, again, remembered).Sync(t.Context()))
-	there, err := Open(t.Context(), again, with(r.origin))
-	check(t, err)
-	wantGood(t, there, second(1))
+	repositorytest.Check(t, repositorytest.Mirror(r, again, remembered).Sync(t.Context()))
+	there, err := r.OpenAt(t.Context(), again)
+	repositorytest.Check(t, err)
+	repositorytest.WantWhole(t, there, 1)
 	sent = first.Counts().Sent + again.Counts().Sent
-	check(t, again.Close())
+	repositorytest.Check(t, again.Close())
 	return cut, sent
 }
 
 // TestList1000 lists so many backups over SFTP: with every manifest read, from a server on loopback.
 func TestList1000(t *testing.T) {
-	r, _ := create(t)
-	m := mustRun(t, r, second(0), rows(1, 100))
+	r := repositorytest.New(t)
+	m := repositorytest.Backup(t, r, repositorytest.ID(0), repositorytest.Rows(1, 100))
 	for i := range 1000 {
-		m.ID = backup.NewID(service, second(0).Time().Add(time.Duration(i+1)*time.Hour))
-		check(t, r.Commit(t.Context(), m))
+		m.ID = repositorytest.ID(i + 1)
+		repositorytest.Check(t, r.Commit(t.Context(), m))
 	}
 	place := places(t)["sftp"]
 	to := place.open(t, place.port, "many", store.Options{Parallel: 8})
-	check(t, mirror(r, to, &Copy{}).Sync(t.Context()))
+	repositorytest.Check(t, repositorytest.Mirror(r, to, &repository.Copy{}).Sync(t.Context()))
 	fresh := place.open(t, place.port, "many", store.Options{Parallel: 8})
 	began := time.Now()
-	there, err := Open(t.Context(), fresh, with(r.origin))
-	check(t, err)
+	there, err := r.OpenAt(t.Context(), fresh)
+	repositorytest.Check(t, err)
 	entries, err := there.List(t.Context(), "")
 	took := time.Since(began)
 	if err != nil || len(entries) != 1001 {
