@@ -26,6 +26,9 @@ tidy() {
     for name in $(timeout "$limit" docker network ls --format '{{.Name}}' | grep "^$P"); do
       timeout "$limit" docker network rm "$name"
     done
+    for name in "$data"/stores/*-"${P//[^a-z0-9]/}"; do
+      timeout "$limit" dokku backup:store-remove "${name##*/}"
+    done
     for name in $(timeout "$limit" dokku backup:list 2>/dev/null | grep --only-matching "^${P}[^ ]*Z"); do
       timeout "$limit" dokku backup:unpin "$name"
       timeout "$limit" dokku backup:delete "$name" --yes

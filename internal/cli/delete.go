@@ -56,14 +56,9 @@ func (p *program) delete(c *cli.Context) error {
 	if err := p.mayDelete(c, repo, id); err != nil {
 		return err
 	}
-	release, ok, err := p.runs().Exclude()
+	release, err := p.alone("deleted")
 	if err != nil {
 		return err
-	}
-	if !ok {
-		return &backup.Problem{
-			Message: "a backup or a verify is running; nothing was deleted", Hints: []string{"try again when it has ended"}, Code: backup.ExitLocked,
-		}
 	}
 	defer release()
 	if err := repo.Delete(c.Context, id); err != nil {

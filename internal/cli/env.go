@@ -96,6 +96,18 @@ func (p *program) setUpRepository(ctx context.Context) (*repository.Repository, 
 	return repo, nil
 }
 
+// alone keeps all other runs out of the repository until release is called. While one is under way it is a *backup.Problem that nothing
+// was done, such as "deleted".
+func (p *program) alone(done string) (release func() error, err error) {
+	release, ok, err := p.runs().Exclude()
+	if err == nil && !ok {
+		err = &backup.Problem{
+			Message: "a backup or a verify is running; nothing was " + done, Hints: []string{"try again when it has ended"}, Code: backup.ExitLocked,
+		}
+	}
+	return release, err
+}
+
 // interactive tells whether a stream is a terminal.
 func (p *program) interactive(stream any) bool {
 	f, ok := stream.(*os.File)

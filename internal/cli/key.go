@@ -65,14 +65,9 @@ func (p *program) key(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	release, ok, err := p.runs().Exclude()
+	release, err := p.alone("changed")
 	if err != nil {
 		return err
-	}
-	if !ok {
-		return &backup.Problem{
-			Message: "a backup or a verify is running; nothing was changed", Hints: []string{"try again when it has ended"}, Code: backup.ExitLocked,
-		}
 	}
 	defer release()
 	return change(c, repo)

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,27 +85,25 @@ func (p *program) verify(c *cli.Context) error {
 		}
 	}
 	if damaged > 0 {
-		return p.notWhole(v, damaged, verdicts)
+		return v.notWhole(c.Context, damaged, verdicts)
 	}
 	return nil
 }
 
 // notWhole says what to do about damage: another copy may be good.
-func (p *program) notWhole(v *verification, damaged int, verdicts []verdict) error {
+func (v *verification) notWhole(ctx context.Context, damaged int, verdicts []verdict) error {
 	problem := &backup.Problem{Message: count(damaged, "backup") + " of " + count(len(verdicts), "backup") + " cannot be restored as recorded"}
-	first := verdicts[0].ID
-	for _, result := range verdicts {
-		if !result.OK() {
-			first = result.ID
-			break
-		}
-	}
+	first := verdicts[slices.IndexFunc(verdicts, func(result verdict) bool { return !result.OK() })].ID
 	from := ""
 	if v.from != here {
 		from = " --from " + v.from
-		problem.Hints = append(problem.Hints, "mend it from here: dokku backup:verify "+string(first)+from+" --repair here")
+		if own, err := v.openRepository(ctx); err == nil {
+			if _, err := own.Manifest(ctx, first); err == nil {
+				problem.Hints = append(problem.Hints, "mend it from here: dokku backup:verify "+string(first)+from+" --repair here")
+			}
+		}
 	}
-	if copies, err := p.copies(); err == nil {
+	if copies, err := v.copies(); err == nil {
 		for _, state := range copies.of(first) {
 			if !state.Confirmed.IsZero() && state.Store != v.from {
 				problem.Hints = append(problem.Hints, "mend it from its copy: dokku backup:verify "+string(first)+from+" --repair "+state.Store)

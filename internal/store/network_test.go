@@ -1,15 +1,11 @@
 package store_test
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,35 +14,6 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/store"
 	"github.com/dokku-backup/dokku-backup/internal/store/storetest"
 )
-
-// served starts a real server with test/servers, and gives what that prints. It ends with the test.
-func served(t testing.TB, kind string) map[string]string {
-	t.Helper()
-	var out, problems bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), "../../test/servers", kind, t.TempDir())
-	cmd.Stdout, cmd.Stderr = &out, &problems
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if os.Getenv("CI") == "" && errors.As(err, &exit) && exit.ExitCode() == 4 {
-			t.Skipf("NOT TESTED: %s", &problems)
-		}
-		t.Fatalf("test/servers %s: %v\n%s", kind, err, &problems)
-	}
-	facts := map[string]string{}
-	for line := range strings.Lines(out.String()) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		facts[name] = strings.Trim(value, "'")
-	}
-	t.Cleanup(func() {
-		for pid := range strings.FieldsSeq(facts["pid"]) {
-			if pid, err := strconv.Atoi(pid); err == nil {
-				syscall.Kill(pid, syscall.SIGTERM)
-			}
-		}
-		time.Sleep(100 * time.Millisecond) // its folder is removed next
-	})
-	return facts
-}
 
 // place is a store on a server, reached at any port of loopback.
 type place struct {
@@ -57,7 +24,7 @@ type place struct {
 
 // places are a server of each kind that people use most.
 func places(t testing.TB) map[string]place {
-	ssh, s3 := served(t, "sshd"), served(t, "s3")
+	ssh, s3 := storetest.Serve(t, "sshd"), storetest.Serve(t, "s3")
 	login, err := os.ReadFile(ssh["login"])
 	repositorytest.Check(t, err)
 	sshPort, err := strconv.Atoi(ssh["port"])

@@ -15,6 +15,7 @@ sql "$db" <<<"$noise"
 sql "$other" <<<"$noise"
 backup "$db"
 first=$id
+[[ $MODE != host ]] || chown dokku "$login"
 quietly dokku backup:store-add "$name" "$endpoint" --host-key "$fingerprint" --ssh-key "$login" --bandwidth 4MB --parallel 1
 
 # Killed at moments spread over the time that it takes. What is listed there is whole each time.
