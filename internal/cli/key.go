@@ -130,7 +130,7 @@ func (p *program) showKit(ctx context.Context) error {
 	}
 	p.ui.Detail("On a new machine with Dokku:")
 	p.ui.Detail("  1 install the plugin:  dokku plugin:install https://github.com/dokku-backup/dokku-backup.git --name backup")
-	p.ui.Detail("  2 add a store:         dokku backup:store-add NAME URL --key-file FILE")
+	p.ui.Detail("  2 add a store:         dokku backup:store-add NAME URL, which asks for the key")
 	p.ui.Detail("  3 see, then restore:   dokku backup:list --from NAME, dokku backup:restore ID --from NAME")
 	p.ui.Detail("Without Dokku: doc/recovery-by-hand.md in the plugin.")
 	if !repo.Sealed() && repo.Origin() != nil {

@@ -45,6 +45,11 @@ func (p *program) unlock(ctx context.Context, c *cli.Context) (repository.Unlock
 	return unlock, err
 }
 
+// asDokku is the hint to a file that could not be read: commands run as another user than the one who typed them.
+func asDokku(flag, path string) string {
+	return fmt.Sprintf("commands run as user dokku; to give a file that only you can read: %s - <%s", flag, path)
+}
+
 // askKey asks for the recovery key, without showing it. Enter alone gives none.
 func (p *program) askKey(ctx context.Context, terminal *ui.Terminal) ([]age.Identity, error) {
 	typed, err := terminal.Secret(ctx, "The key is not on this host. Recovery key (AGE-SECRET-KEY-1...)?")
@@ -60,7 +65,9 @@ func (p *program) keyFrom(ctx context.Context, path string) ([]age.Identity, err
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
-			return nil, &backup.Problem{Message: fmt.Sprintf("the key file cannot be read: %s", err), Code: backup.ExitKey, Err: err}
+			return nil, &backup.Problem{
+				Message: fmt.Sprintf("the key file cannot be read: %s", err), Hints: []string{asDokku("--key-file", path)}, Code: backup.ExitKey, Err: err,
+			}
 		}
 		defer file.Close()
 		in = file

@@ -32,11 +32,11 @@ gets a key of its own, whose public half is printed, unless --ssh-key or a passw
     dropbox://folder                                    b2://bucket/prefix?account=...
     swift://container/prefix?auth=https://...&user=...  file:///mnt/nas
 
-On a new host that has no backups of its own yet, a store that holds some is opened with the recovery key, and read only
-unless --take-over says that the host which wrote there is gone.`,
+On a new host that has no backups of its own yet, a store that holds some is opened with the recovery key, which is asked for,
+and is read only unless --take-over says that the host which wrote there is gone.`,
 		UsageText: `dokku backup:store-add offsite sftp://backup@nas.example.org/volume1/dokku
-dokku backup:store-add bucket 's3://my-backups/host1?region=eu-central-1' --secrets /root/s3.secrets
-dokku backup:store-add offsite sftp://backup@nas.example.org/volume1/dokku --key-file recovery.key --take-over`,
+dokku backup:store-add bucket 's3://my-backups/host1?region=eu-central-1' --secrets - </root/s3.secrets
+dokku backup:store-add offsite sftp://backup@nas.example.org/volume1/dokku --take-over`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "secrets", Usage: "`FILE` with what is needed to log in; - is standard input"},
 			&cli.StringFlag{Name: "ssh-key", Usage: "`FILE` with the private key to log in with, without a passphrase"},
@@ -45,7 +45,7 @@ dokku backup:store-add offsite sftp://backup@nas.example.org/volume1/dokku --key
 			&cli.IntFlag{Name: "parallel", Usage: "`N` transfers at once", Value: store.DefaultParallel},
 			&cli.BoolFlag{Name: "take-over", Usage: "write there from now on, although another host did: it is gone"},
 			&cli.BoolFlag{Name: "read-only", Usage: "never write there: to look at what another host sends"},
-			keyFileFlag(), formatFlag(),
+			&cli.StringFlag{Name: keyFileName, Usage: "`FILE` with the recovery key, or - for stdin: a host that has none keeps it"}, formatFlag(),
 		},
 		Action: p.storeAdd,
 	}

@@ -33,7 +33,7 @@ func (a *adding) givenSecrets() (map[string]string, error) {
 	}
 	text, err := a.readSecrets(path)
 	if err != nil {
-		return nil, usage(a.c.Command, "--secrets: %v", err)
+		return nil, &backup.Problem{Message: fmt.Sprintf("--secrets: %v", err), Hints: []string{asDokku("--secrets", path)}, Err: err}
 	}
 	wanted := store.Secrets(a.location)
 	if len(wanted) == 0 {
