@@ -45,13 +45,19 @@ func (a *adding) logInBySSH(ctx context.Context) error {
 	}
 	a.ui.Step("Let this key in at %s: add it to the file .ssh/authorized_keys of user %s", a.location.Host, a.location.User)
 	a.print("%s", public)
-	if terminal == nil {
-		return &backup.Problem{
-			Message: fmt.Sprintf("a key was made for store %q; nothing was sent there yet", a.Name),
-			Hints:   []string{"let the public key above in at the server, then run the same command again"},
+	installed := false
+	if terminal != nil {
+		if installed, err = terminal.Confirm(ctx, "Is the key installed there?"); err != nil {
+			return unanswered(err)
 		}
 	}
-	return a.goOn(ctx, "Is the key installed there?", "--ssh-key FILE")
+	if !installed {
+		return &backup.Problem{
+			Message: fmt.Sprintf("a key was made for store %q; nothing was sent there yet", a.Name),
+			Hints:   []string{"let the public key above in at the server, then run the same command again: the key stays the same"},
+		}
+	}
+	return nil
 }
 
 // pinHostKey takes the key that the server shows, when it is the one that --host-key names or a person at a terminal says so.
