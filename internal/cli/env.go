@@ -46,7 +46,7 @@ func (p *program) openAt(ctx context.Context, at backup.Store) (*repository.Repo
 	if p.keys == nil {
 		unlock, err := p.unlock(ctx, p.command)
 		if problem := (*backup.Problem)(nil); errors.As(err, &problem) && takesKey(p.command) {
-			problem.Hints = []string{"give it: --key-file FILE, or --key-file - for standard input"}
+			problem.Hints = append(problem.Hints, "or give it to this command: --key-file FILE, or --key-file - for standard input")
 		}
 		if err != nil {
 			return nil, err
