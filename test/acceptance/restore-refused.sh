@@ -91,7 +91,7 @@ quietly dokku postgres:unlink "$db" "${P}other" --no-restart
 quietly dokku apps:destroy "${P}other" --force
 refused 1 "the backup does not say which app ${P}moo is to be" "say which one, it holds $cows, ${P}other: --from-app APP" restore "$id" "$new" --app "${P}moo" --yes
 refused 1 "the backup holds no code of ${P}other: its commit is not known, or could not be kept" \
-  "restore without code: --skip-code"$'\n'" !     or from the app's remote: --from-remote URL --commit SHA" restore "$id" "$new" --app "${P}moo" --from "${P}other" --yes
+  "restore without code: --skip-code"$'\n'" !     or from the app's remote: --from-remote URL --commit SHA" restore "$id" "$new" --app "${P}moo" --from-app "${P}other" --yes
 sql "${P}taken" <<<"CREATE TABLE notes (id int)"
 expect_exit 0 dokku backup:create "${P}taken" --quiet
 refused 1 "the backup holds no app: no one was linked to the service" "restore the service alone: leave out --app" restore "$out" "$new" --app "${P}moo" --yes

@@ -14,7 +14,7 @@ password=$(timeout 60 dokku postgres:info "$db" --dsn | sed 's/.*:\([^@]*\)@.*/\
 [[ ${#password} -ge 16 ]] || fail "the service's password is not known"
 
 # While a dump waits for a lock, its processes are there to be looked at: this program, docker, the helper.
-processes() { for file in /proc/[0-9]*/cmdline; do tr '\0' ' ' <"$file" && echo; done 2>/dev/null; }
+processes() { for file in /proc/[0-9]*/cmdline; do tr '\0' ' ' <"$file" && echo; done 2>/dev/null || true; }
 lock "$db" gate
 streams=$WORK/run-$db
 timeout 150 dokku backup:create "$db" --note "a note" >"$streams.out" 2>"$streams.err" &
