@@ -56,6 +56,7 @@ fmt: ## format the Go code
 bench: sandbox ## measure against the goals of DESIGN.md
 	test/setup test
 	test/bench
+	test/bench-sync
 
 e2e: ## run the acceptance scripts on this host's real Dokku
 	test/run --host

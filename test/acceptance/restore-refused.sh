@@ -115,6 +115,7 @@ else
   rm "$data/identity"
   lost="the key of the repository is not on this host"
   hint="put the recovery key (the line that begins with AGE-SECRET-KEY-1) into $data/identity"
+  hint+=$'\n'" !     or give it to this command: --key-file FILE, or --key-file - for standard input"
   refused 12 "$lost" "$hint" restore "$id" "$new" --yes
   refused 12 "$lost" "$hint" practice "$id"
   echo AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX >"$data/identity"
