@@ -54,7 +54,7 @@ fmt: ## format the Go code
 	gofmt -w .
 
 bench: sandbox ## measure against the goals of DESIGN.md
-	test/setup test
+	test/setup test bench
 	test/bench
 	test/bench-sync
 
@@ -62,7 +62,7 @@ e2e: ## run the acceptance scripts on this host's real Dokku
 	test/run --host
 
 demo: ## back up the example app in a sandbox, and show what was made
-	test/setup test
+	test/setup demo
 	$(MAKE) sandbox
 	test/demo
 

@@ -127,9 +127,9 @@ func TestList1000(t *testing.T) {
 		repositorytest.Check(t, r.Commit(t.Context(), m))
 	}
 	place := places(t)["sftp"]
-	to := place.open(t, place.port, "many", store.Options{Parallel: 8})
+	to := place.open(t, place.port, "many", store.Options{Parallel: 16})
 	repositorytest.Check(t, repositorytest.Mirror(r, to, &repository.Copy{}).Sync(t.Context()))
-	fresh := place.open(t, place.port, "many", store.Options{Parallel: 8})
+	fresh := place.open(t, place.port, "many", store.Options{Parallel: 16})
 	began := time.Now()
 	there, err := r.OpenAt(t.Context(), fresh)
 	repositorytest.Check(t, err)
