@@ -105,7 +105,7 @@ func (s *Store) Get(ctx context.Context, name string) (data []byte, err error) {
 		if err != nil {
 			return s.explain(c, err, 0)
 		}
-		defer f.Close()
+		defer func() { go f.Close() }() // nothing depends on it: the answer need not be waited for
 		info, err := f.Stat()
 		if err != nil {
 			return err
