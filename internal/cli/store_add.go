@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,7 +145,8 @@ func (p *program) adding(c *cli.Context) (*adding, error) {
 	}
 	for _, r := range all {
 		if r.Name == a.Name && r.URL == a.URL && a.takeOver {
-			a.known = true
+			a.known, a.remote = true, r // with the limits that it has
+			a.ReadOnly = false
 			continue
 		}
 		if r.Name == a.Name {
@@ -264,10 +264,13 @@ func (a *adding) settleWriter(ctx context.Context) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && writer.ID == self.ID:
 		return nil
-	case err != nil && !a.takeOver:
+	case err != nil && !(a.takeOver && errors.As(err, new(*repository.DamageError))):
 		return ofStore(a.Name, err)
+	case err != nil:
+		a.ui.Detail("taking over; which host has written there cannot be read")
+		return nil
 	case a.takeOver:
-		a.ui.Detail("taking over from %s, which has written there since %s", cmp.Or(writer.Name, "an unknown host"), writer.Since.Format(time.DateOnly))
+		a.ui.Detail("taking over from %s, which has written there since %s", writer.Name, writer.Since.Format(time.DateOnly))
 		return nil
 	}
 	a.ReadOnly = true
@@ -278,6 +281,9 @@ func (a *adding) settleWriter(ctx context.Context) error {
 
 // keep writes what is kept of the store, all of it or nothing.
 func (a *adding) keep() error {
+	if a.known {
+		return writeJSON(a.remotePath(a.Name, remoteFile), a.remote)
+	}
 	sealed, err := a.repo.Seal(secretsName(a.Name), a.secrets)
 	if err != nil {
 		return err

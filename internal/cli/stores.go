@@ -285,7 +285,10 @@ func replaceFile(path string, content []byte) error {
 		return err
 	}
 	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close(), os.Rename(path+".new", path))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil { // a full disk leaves the old one
+		return errors.Join(err, os.Remove(path+".new"))
+	}
+	return os.Rename(path+".new", path)
 }
 
 // self is this host as stores know it. Its id is made at the first use.

@@ -29,7 +29,7 @@ What was cut off goes on where it stopped. Backups that were deleted here stay i
 // sent is what came of sending to a store.
 type sent struct {
 	Store    string `json:"store"`
-	State    string `json:"state"` // confirmed; missing: not all backups are there; damaged: some cannot be sent
+	State    string `json:"state"` // confirmed; missing: not all backups are there
 	Why      string `json:"why,omitempty"`
 	Backups  int    `json:"backups"`    // that were sent
 	Bytes    int64  `json:"sent_bytes"` // all that was written there
@@ -162,7 +162,11 @@ func told(err error) *backup.Problem {
 		}
 	}
 	message, _, _ := strings.Cut(err.Error(), "\n")
-	return &backup.Problem{Message: message, Err: err}
+	told := &backup.Problem{Message: message, Err: err}
+	if errors.As(err, new(*repository.DamageError)) {
+		told.Hints = []string{"find out what is damaged: dokku backup:verify --all"}
+	}
+	return told
 }
 
 // printSent says how sending to a store went.

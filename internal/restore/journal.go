@@ -194,7 +194,10 @@ func (j *Journal) save() error {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close(), os.Rename(path+".new", path), j.lock.Sync()); err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil { // a full disk leaves the old one
+		err = errors.Join(os.Rename(path+".new", path), j.lock.Sync())
+	}
+	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil

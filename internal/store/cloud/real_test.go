@@ -1,18 +1,11 @@
 package cloud
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -37,11 +30,7 @@ func TestMain(m *testing.M) {
 	servers.folder, servers.facts = folder, map[string]map[string]string{}
 	code := m.Run()
 	for _, facts := range servers.facts {
-		for pid := range strings.FieldsSeq(facts["pid"]) {
-			if pid, err := strconv.Atoi(pid); err == nil {
-				end(pid)
-			}
-		}
+		storetest.End(facts)
 	}
 	os.RemoveAll(folder)
 	os.Exit(code)
@@ -59,34 +48,9 @@ func started(t *testing.T, kind string) map[string]string {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	var out, problems bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), "../../../test/servers", kind, folder)
-	cmd.Stdout, cmd.Stderr = &out, &problems
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if os.Getenv("CI") == "" && errors.As(err, &exit) && exit.ExitCode() == 4 {
-			t.Skipf("NOT TESTED: %s", &problems)
-		}
-		t.Fatalf("test/servers %s: %v\n%s", kind, err, &problems)
-	}
-	facts := map[string]string{}
-	for lines := bufio.NewScanner(&out); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), "=")
-		facts[name] = strings.Trim(value, "'")
-	}
+	facts := storetest.Start(t, kind, folder)
 	servers.facts[kind] = facts
 	return facts
-}
-
-// end ends a process and waits until it writes no more.
-func end(pid int) {
-	syscall.Kill(pid, syscall.SIGKILL)
-	for range 100 {
-		if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil || bytes.Contains(state, []byte(") Z ")) {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // configs are how to reach each kind: a real server where there is one, else a stand-in. Dropbox needs more; see everyKind.

@@ -14,12 +14,20 @@ import (
 	"time"
 )
 
-// Serve starts a real server of a kind with test/servers, and gives the facts that that prints. It ends with the test. Where the server is
-// not installed the test is skipped, but fails where CI is set.
+// Serve starts a real server of a kind, which ends with the test. See Start.
 func Serve(t testing.TB, kind string) map[string]string {
 	t.Helper()
+	facts := Start(t, kind, t.TempDir())
+	t.Cleanup(func() { End(facts) })
+	return facts
+}
+
+// Start starts a real server of a kind with test/servers, in an empty folder, and gives the facts that that prints. End ends it. Where the
+// server is not installed the test is skipped, but fails where CI is set.
+func Start(t testing.TB, kind, folder string) map[string]string {
+	t.Helper()
 	var out, problems bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), filepath.Join(moduleRoot(t), "test", "servers"), kind, t.TempDir())
+	cmd := exec.CommandContext(t.Context(), filepath.Join(moduleRoot(t), "test", "servers"), kind, folder)
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	if err := cmd.Run(); err != nil {
 		var exit *exec.ExitError
@@ -33,14 +41,16 @@ func Serve(t testing.TB, kind string) map[string]string {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		facts[name] = strings.Trim(value, "'")
 	}
-	t.Cleanup(func() {
-		for pid := range strings.FieldsSeq(facts["pid"]) {
-			if pid, err := strconv.Atoi(pid); err == nil {
-				end(pid)
-			}
-		}
-	})
 	return facts
+}
+
+// End ends a server that Start began.
+func End(facts map[string]string) {
+	for pid := range strings.FieldsSeq(facts["pid"]) {
+		if pid, err := strconv.Atoi(pid); err == nil {
+			end(pid)
+		}
+	}
 }
 
 // moduleRoot is the folder above the test's own that holds go.mod.
