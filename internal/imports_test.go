@@ -18,7 +18,8 @@ const module = "github.com/dokku-backup/dokku-backup"
 // adapter knows another; the store contract itself is one of backup's interfaces. A package below a part (store/local) belongs to that part.
 var allowed = map[string][]string{
 	"cli": {
-		"backup", "capture", "code", "datastore", "dokku", "postgres", "repository", "restore", "runs", "store", "ui",
+		"backup", "capture", "code", "datastore", "dokku", "metrics", "notify", "postgres", "repository", "restore", "runs", "schedule", "settings", "store",
+		"ui",
 	},
 	"capture":    {"backup"},
 	"restore":    {"backup"},
@@ -28,6 +29,10 @@ var allowed = map[string][]string{
 	"code":       {"backup"},
 	"repository": {"backup", "store"},
 	"runs":       {"backup"},
+	"schedule":   {"backup"},
+	"notify":     {"backup"},
+	"metrics":    {},
+	"settings":   {},
 	"store":      {"backup"},
 	"backup":     {},
 	"ui":         {},

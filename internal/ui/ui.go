@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -19,6 +20,7 @@ type Printer struct {
 	live  bool // a terminal: a progress bar can be redrawn
 	width int
 	quiet bool
+	log   io.Writer // nil for none
 	bar   *Progress // drawn at the cursor, nil for none
 }
 
@@ -34,6 +36,14 @@ func New(out io.Writer, quiet bool) *Printer {
 	return p
 }
 
+// Log writes every line to w too, with the time, also those that a quiet printer does not print; nil ends that. Errors of w are passed over:
+// a log never keeps a run from being done.
+func (p *Printer) Log(w io.Writer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log = w
+}
+
 // Step tells what is being done now.
 func (p *Printer) Step(format string, args ...any) { p.line("-----> ", !p.quiet, format, args) }
 
@@ -47,13 +57,19 @@ func (p *Printer) Detail(format string, args ...any) { p.line("       ", !p.quie
 func (p *Printer) Warn(format string, args ...any) { p.line(" !     ", true, format, args) }
 
 func (p *Printer) line(prefix string, show bool, format string, args []any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	text := Printable(fmt.Sprintf(format, args...))
+	if p.log != nil {
+		for line := range strings.Lines(text) {
+			fmt.Fprintln(p.log, time.Now().Format(time.RFC3339)+" "+prefix+strings.TrimSuffix(line, "\n"))
+		}
+	}
 	if !show {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.clear()
-	for line := range strings.Lines(Printable(fmt.Sprintf(format, args...))) {
+	for line := range strings.Lines(text) {
 		fmt.Fprintln(p.out, prefix+strings.TrimSuffix(line, "\n"))
 	}
 	if p.bar != nil {

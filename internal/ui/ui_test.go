@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +106,54 @@ func TestTable(t *testing.T) {
 	}
 	if got, want := out.String(), "ID      NOTE\nhäuser  a?b c\nx\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestSoon(t *testing.T) {
+	now := time.Date(2026, 11, 21, 23, 30, 0, 0, time.Local)
+	tests := []struct {
+		t    time.Time
+		want string
+	}{
+		{now.Add(time.Minute), "today 23:31"},
+		{now.Add(time.Hour), "tomorrow 00:30"},
+		{now.Add(4 * time.Hour), "tomorrow 03:30"},
+		{now.AddDate(0, 0, 2), "Mon 23:30"},
+		{now.AddDate(0, 0, 6), "Fri 23:30"},
+		{now.AddDate(0, 0, 7), "2026-11-28 23:30"},
+		{now.AddDate(0, 0, -1), "2026-11-20 23:30"},
+	}
+	for _, tt := range tests {
+		if got := Soon(tt.t, now); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.t, got, tt.want)
+		}
+	}
+}
+
+// TestLog has a quiet printer: what it does not print is in the log, with the time.
+func TestLog(t *testing.T) {
+	var out, log bytes.Buffer
+	p := New(&out, true)
+	p.Step("before")
+	p.Log(&log)
+	p.Step("Dumping %s", "happy\x1bcows")
+	p.Warn("one\ntwo")
+	p.Log(nil)
+	p.Warn("after")
+	if got, want := out.String(), " !     one\n !     two\n !     after\n"; got != want {
+		t.Errorf("printed: got %q, want %q", got, want)
+	}
+	lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
+	for i, want := range []string{"-----> Dumping happy?cows", " !     one", " !     two"} {
+		if i >= len(lines) || !strings.HasSuffix(lines[i], " "+want) {
+			t.Fatalf("log: got %q, want it to hold %q", lines, want)
+		}
+		at, _, _ := strings.Cut(lines[i], " ")
+		if _, err := time.Parse(time.RFC3339, at); err != nil {
+			t.Errorf("line %q: %v", lines[i], err)
+		}
+	}
+	if len(lines) != 3 {
+		t.Errorf("log: got %q, want 3 lines", lines)
 	}
 }

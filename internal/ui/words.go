@@ -82,3 +82,18 @@ func Align(rows [][]string) []string {
 	}
 	return lines
 }
+
+// Soon is a moment to come, in the host's zone: today 03:30, tomorrow 00:00, Mon 03:30, 2026-12-01 00:00.
+func Soon(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	day := func(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC) }
+	switch days := int(day(t).Sub(day(now)).Hours() / 24); {
+	case days == 0:
+		return t.Format("today 15:04")
+	case days == 1:
+		return t.Format("tomorrow 15:04")
+	case days > 1 && days < 7:
+		return t.Format("Mon 15:04")
+	}
+	return t.Format("2006-01-02 15:04")
+}
