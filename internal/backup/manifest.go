@@ -15,7 +15,7 @@ type Manifest struct {
 	FinishedAt time.Time         `json:"finished_at"` // when the last segment was stored
 	State      State             `json:"state"`
 	Note       string            `json:"note,omitempty"`
-	Trigger    string            `json:"trigger"` // manual, schedule, post-deploy ...
+	Trigger    string            `json:"trigger"` // Manual, Scheduled, BeforeDeploy, ...
 	Host       Host              `json:"host"`
 	Services   []Service         `json:"services"`
 	Apps       []App             `json:"apps"`
@@ -24,6 +24,15 @@ type Manifest struct {
 	Warnings   []string          `json:"warnings,omitempty"`
 	Stored     Stored            `json:"stored"`
 }
+
+// What asks for a backup, as Manifest.Trigger has it: a person, a schedule, or the trigger of Dokku's by which a hook was called.
+const (
+	Manual        = "manual"
+	Scheduled     = "schedule"
+	BeforeDeploy  = "post-build"  // the new image is built, the old containers serve
+	AfterDeploy   = "post-deploy" // the new containers serve
+	BeforeDestroy = "pre-delete"  // a service is about to be destroyed
+)
 
 // Host tells where a backup was made.
 type Host struct {
@@ -108,7 +117,7 @@ type App struct {
 	Evidence    []string       `json:"evidence"` // why, in the order weighed
 	State       string         `json:"state"`    // running, stopped, scaled to zero, never deployed, deploying
 	DeployedAt  time.Time      `json:"deployed_at,omitzero"`
-	Deploying   string         `json:"deploying,omitempty"` // commit that ran after the dump, when it differs from Commit
+	Deploying   string         `json:"deploying,omitempty"` // commit that ran after the dump, when it differs from Commit; with trigger post-build, that was about to be deployed
 	ImageID     string         `json:"image_id,omitempty"`
 	Branch      string         `json:"branch,omitempty"`
 	Source      string         `json:"source,omitempty"`

@@ -27,8 +27,9 @@ type Job struct {
 	Tools    map[string]string
 	Note     string
 	Trigger  string
-	Warnings []string         // that are known before
-	Previous *backup.Manifest // the newest backup of the service, nil if there is none
+	Warnings []string          // that are known before
+	Coming   map[string]string // app -> commit that is about to be deployed
+	Previous *backup.Manifest  // the newest backup of the service, nil if there is none
 
 	Open       func(ctx context.Context) (Snapshot, error)
 	Apps       Apps
@@ -172,6 +173,9 @@ func (r *run) once(ctx context.Context) error {
 	group.Go(func() error { return r.dump(groupCtx, snapshot) })
 	if err := group.Wait(); err != nil {
 		return err
+	}
+	for i := range r.manifest.Apps {
+		r.manifest.Apps[i].Deploying = r.Coming[r.manifest.Apps[i].Name]
 	}
 	service := r.Service
 	r.warned = snapshot.Complete(&service)

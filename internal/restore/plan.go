@@ -194,7 +194,11 @@ func (j *Job) code(_ context.Context, p *Plan) error {
 	if source.Certainty != backup.Recorded && j.Commit == "" {
 		p.Notes = append(p.Notes, fmt.Sprintf("that %s ran %s was %s, not recorded: %s", source.Name, short(p.Commit), source.Certainty, strings.Join(source.Evidence, "; ")))
 	}
-	if source.Deploying != "" {
+	switch {
+	case source.Deploying == "":
+	case j.Manifest.Trigger == backup.BeforeDeploy:
+		p.Notes = append(p.Notes, fmt.Sprintf("the backup was made right before %s was deployed at %s", source.Name, short(source.Deploying)))
+	default:
 		p.Notes = append(p.Notes, fmt.Sprintf("%s was deployed while its data was dumped: %s before, %s after", source.Name, short(source.Commit), short(source.Deploying)))
 	}
 	if source.SourceImage != "" {
