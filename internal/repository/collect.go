@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 )
@@ -15,8 +18,8 @@ type Collected struct {
 	Bytes    int64 // sealed
 }
 
-// Collect removes the segments that no manifest refers to, and what cut-off writes left. Nobody may write to the
-// repository meanwhile: the caller holds its lock exclusively. It refuses to remove anything while a manifest cannot be read,
+// Collect removes the segments that no manifest refers to, marks of backups that are gone, and what cut-off writes left. Nobody may write to
+// the repository meanwhile: the caller holds its lock exclusively. It refuses to remove anything while a manifest cannot be read,
 // since that one's segments are not known. It can be killed at any point and be run again: manifests go before
 // segments, never after.
 func (r *Repository) Collect(ctx context.Context) (Collected, error) {
@@ -25,22 +28,25 @@ func (r *Repository) Collect(ctx context.Context) (Collected, error) {
 		return Collected{}, err
 	}
 	var garbage []backup.Object
-	err = r.store.List(ctx, segmentsPrefix, func(o backup.Object) error {
-		if !needed[o.Name[strings.LastIndexByte(o.Name, '/')+1:]] {
-			garbage = append(garbage, o)
+	for _, prefix := range []string{segmentsPrefix, marksPrefix} {
+		err = r.store.List(ctx, prefix, func(o backup.Object) error {
+			of := o.Name[strings.LastIndexByte(o.Name, '/')+1:]
+			if prefix == marksPrefix {
+				of = string(markedBackup(o.Name))
+			}
+			if !needed[of] {
+				o.Name = strings.Clone(o.Name)
+				garbage = append(garbage, o)
+			}
+			return nil
+		})
+		if err != nil {
+			return Collected{}, fmt.Errorf("list %s: %w", prefix, err)
 		}
-		return nil
-	})
-	if err != nil {
-		return Collected{}, fmt.Errorf("list segments: %w", err)
 	}
-	var done Collected
-	for _, o := range garbage {
-		if err := r.store.Delete(ctx, o.Name); err != nil {
-			return done, fmt.Errorf("remove segment: %w", err)
-		}
-		done.Segments++
-		done.Bytes += o.Size
+	done, err := r.sweep(ctx, garbage)
+	if err != nil {
+		return done, err
 	}
 	if s, ok := r.store.(interface{ Sweep() error }); ok {
 		if err := s.Sweep(); err != nil {
@@ -50,7 +56,34 @@ func (r *Repository) Collect(ctx context.Context) (Collected, error) {
 	return done, nil
 }
 
-// needed is the set of segments that manifests refer to.
+// sweep deletes objects, several at once.
+func (r *Repository) sweep(ctx context.Context, garbage []backup.Object) (Collected, error) {
+	var mu sync.Mutex
+	var done Collected
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(listWorkers)
+	for _, o := range garbage {
+		if groupCtx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			if err := r.store.Delete(groupCtx, o.Name); err != nil {
+				return fmt.Errorf("remove %s: %w", shortName(o.Name), err)
+			}
+			if strings.HasPrefix(o.Name, segmentsPrefix) {
+				mu.Lock()
+				defer mu.Unlock()
+				done.Segments++
+				done.Bytes += o.Size
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return done, errors.Join(err, ctx.Err())
+}
+
+// needed names the backups that there are, and the segments that they refer to.
 func (r *Repository) needed(ctx context.Context) (map[string]bool, error) {
 	entries, err := r.List(ctx, "")
 	if err != nil {
@@ -69,6 +102,7 @@ func (r *Repository) needed(ctx context.Context) (map[string]bool, error) {
 				Err:     e.Err,
 			}
 		}
+		needed[string(e.ID)] = true
 		e.Manifest.Contents(func(_ string, c *backup.Content) error {
 			for _, s := range c.Segments {
 				needed[s.Name] = true

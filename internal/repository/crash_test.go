@@ -100,7 +100,7 @@ func TestKilledWhileWriting(t *testing.T) {
 // TestKilledWhileCleaning kills Delete and Collect at each of their steps.
 func TestKilledWhileCleaning(t *testing.T) {
 	shared := rows(1, 100)
-	untilItLives(t, 5, func(t *testing.T, lives int, before bool) error {
+	untilItLives(t, 4, func(t *testing.T, lives int, before bool) error {
 		r, store := create(t)
 		mustRun(t, r, second(1), shared, rows(2, 100), rows(3, 100))
 		mustRun(t, r, second(2), shared)

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,12 +42,18 @@ func (r *Repository) Look(ctx context.Context) (*Listing, error) {
 	return l, nil
 }
 
-// newestFirst orders ids by their times.
+// newestFirst orders ids by the times that they end with, which need not be read for that.
 func newestFirst(a, b backup.ID) int {
-	if c := b.Time().Compare(a.Time()); c != 0 {
-		return c
+	return cmp.Or(strings.Compare(ending(b), ending(a)), strings.Compare(string(b), string(a)))
+}
+
+// ending is the time of an id as it is written; "" of a name that is too short to hold one.
+func ending(id backup.ID) string {
+	service := id.Service()
+	if service == "" {
+		return ""
 	}
-	return strings.Compare(string(b), string(a))
+	return string(id[len(service):])
 }
 
 // Lacking names the backups of this repository, newest first, that a copy of it lacks, or has not whole: it compares sizes.

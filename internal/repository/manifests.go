@@ -1,7 +1,6 @@
 package repository
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -86,6 +85,15 @@ func (r *Repository) List(ctx context.Context, service string) ([]Entry, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := r.readAll(ctx, entries, marked); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return newestFirst(a.ID, b.ID) })
+	return entries, nil
+}
+
+// readAll reads the manifests and marks of entries, several at once.
+func (r *Repository) readAll(ctx context.Context, entries []Entry, marked map[string]bool) error {
 	var group errgroup.Group
 	group.SetLimit(listWorkers)
 	for i := range entries {
@@ -94,13 +102,7 @@ func (r *Repository) List(ctx context.Context, service string) ([]Entry, error) 
 			return ctx.Err() // a run that was stopped says nothing about the manifests
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(entries, func(a, b Entry) int {
-		return cmp.Or(b.ID.Time().Compare(a.ID.Time()), strings.Compare(string(b.ID), string(a.ID)))
-	})
-	return entries, nil
+	return group.Wait()
 }
 
 func (r *Repository) read(ctx context.Context, e *Entry, marked map[string]bool) {
@@ -114,14 +116,39 @@ func (r *Repository) read(ctx context.Context, e *Entry, marked map[string]bool)
 	}
 }
 
-// Delete removes the manifest and its marks: with that the backup no longer exists. Collect frees its segments.
-func (r *Repository) Delete(ctx context.Context, id backup.ID) error {
+// Delete removes manifests, each before its marks: with that the backups no longer exist. Collect frees their segments. Cut off, it leaves
+// some of them deleted, and can be run again.
+func (r *Repository) Delete(ctx context.Context, ids ...backup.ID) error {
+	service := ""
+	if len(ids) == 1 {
+		service = ids[0].Service()
+	}
+	marked, err := r.markedObjects(ctx, service)
+	if err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(listWorkers)
+	for _, id := range ids {
+		group.Go(func() error {
+			if err := r.delete(groupCtx, id, marked); err != nil {
+				return fmt.Errorf("delete %s: %w", id, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (r *Repository) delete(ctx context.Context, id backup.ID, marked map[string]bool) error {
 	if err := r.store.Delete(ctx, manifestObject(id)); err != nil {
-		return fmt.Errorf("delete %s: %w", id, err)
+		return err
 	}
 	for _, kind := range markKinds {
-		if err := r.store.Delete(ctx, markObject(id, kind)); err != nil {
-			return fmt.Errorf("delete %s: %w", id, err)
+		if name := markObject(id, kind); marked[name] {
+			if err := r.store.Delete(ctx, name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

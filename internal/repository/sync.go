@@ -24,6 +24,14 @@ type Copy struct {
 	Verified  map[backup.ID]backup.Verified `json:"verified,omitempty"` // what a verify of the copy itself found
 	Looked    time.Time                     `json:"looked"`             // when all of the store was listed
 	Newest    backup.ID                     `json:"newest,omitempty"`   // there
+	Unwanted  map[backup.ID]bool            `json:"unwanted,omitempty"` // backups here that the store's own retention does not keep there: they are not sent
+}
+
+// Forget forgets a backup that was deleted there.
+func (c *Copy) Forget(id backup.ID) {
+	delete(c.Confirmed, id)
+	delete(c.Verified, id)
+	maps.DeleteFunc(c.Marks, func(name, _ string) bool { return markedBackup(name) == id })
 }
 
 // Mirror copies a repository into another store and keeps the copy up to date: only what is lacking is sent, a backup's manifest after
@@ -63,7 +71,7 @@ func (m *Mirror) Sync(ctx context.Context) error {
 	}
 	var damaged []error
 	for _, id := range m.here.Backups {
-		if _, there := m.Copy.Confirmed[id]; there {
+		if _, there := m.Copy.Confirmed[id]; there || m.Copy.Unwanted[id] {
 			continue
 		}
 		err := m.send(ctx, id)
