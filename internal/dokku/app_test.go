@@ -150,6 +150,13 @@ esac`)
 	for _, call := range hooks {
 		must(t, h.Hook(t.Context(), call[0], call[1:]))
 	}
+	if commit, err := h.Building("happycows"); commit != commitB || err != nil {
+		t.Errorf("what this dokku run builds: got %q %v, want %s", commit, err, commitB)
+	}
+	later := New([]string{"DOKKU_LIB_ROOT=" + lib, "DOKKU_PID=2"})
+	if commit, err := later.Building("happycows"); commit != "" || err != nil {
+		t.Errorf("what a run builds that has built nothing: got %q %v, want none", commit, err)
+	}
 	d, err := h.Deployed(t.Context(), "happycows")
 	must(t, err)
 	if d.Commit != commitB || d.Certainty != backup.Recorded || d.State != StateRunning || !d.Running || d.ImageID != "sha256:b" {
@@ -164,6 +171,32 @@ esac`)
 		t.Errorf("after the app was deleted: got %+v, %v; want nothing recorded", d, err)
 	}
 	if _, err := h.Deployed(t.Context(), "nosuchapp"); !errors.Is(err, ErrNoApp) {
+		t.Errorf("no such app: got %v, want ErrNoApp", err)
+	}
+}
+
+func TestLinked(t *testing.T) {
+	enabled := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(enabled, "postgres/subcommands"), 0o755))
+	must(t, os.WriteFile(filepath.Join(enabled, "postgres/subcommands/app-links"), nil, 0o755))
+	h := New(append(os.Environ(), "PLUGIN_ENABLED_PATH="+enabled))
+	h.Dokku = answers(t, `case "$*" in
+"postgres:app-links happycows") printf 'happycows-db\norders-db\n'; exit ;;
+"postgres:app-links lonely") exit ;;
+"postgres:app-links nosuchapp") echo ' !     App nosuchapp does not exist' >&2; exit 20 ;;
+esac`)
+	got, err := h.Linked(t.Context(), "postgres", "happycows")
+	must(t, err)
+	if want := []Service{{"postgres", "happycows-db"}, {"postgres", "orders-db"}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got, err := h.Linked(t.Context(), "postgres", "lonely"); len(got) > 0 || err != nil {
+		t.Errorf("an app without links: got %v %v, want none", got, err)
+	}
+	if got, err := h.Linked(t.Context(), "redis", "happycows"); len(got) > 0 || err != nil {
+		t.Errorf("without the plugin: got %v %v, want none", got, err)
+	}
+	if _, err := h.Linked(t.Context(), "postgres", "nosuchapp"); !errors.Is(err, ErrNoApp) {
 		t.Errorf("no such app: got %v, want ErrNoApp", err)
 	}
 }

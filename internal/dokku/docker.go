@@ -267,3 +267,9 @@ func parseEnv(env []string) map[string]string {
 	}
 	return m
 }
+
+// EngineVersion is the version of the Docker engine that answers.
+func (h *Host) EngineVersion(ctx context.Context) (string, error) {
+	out, err := h.Run(ctx, h.docker("version", "--format", "{{.Server.Version}}"))
+	return strings.TrimSpace(string(out)), err
+}

@@ -7,12 +7,14 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
 )
 
 // hookTime bounds a hook: it runs inside somebody's deploy, which must not wait for it.
 const hookTime = 8 * time.Second
 
-// Hook does the work of Dokku's trigger name, called with args:
+// Hook records in the ledger what Dokku's trigger name tells, called with args:
 //
 //	post-extract APP SOURCE_DIR REV              a build of REV begins
 //	post-release-builder BUILDER APP IMAGE       an image is ready to be deployed
@@ -55,6 +57,39 @@ func (h *Host) Hook(ctx context.Context, name string, args []string) error {
 		return l.Delete(ctx, arg(0))
 	}
 	return fmt.Errorf("%q is not a hook of this plugin", name)
+}
+
+// Building is the commit that the dokku run which called this program builds, or has built, of the app; empty when it has built nothing, as
+// a restart has not.
+func (h *Host) Building(app string) (commit string, err error) {
+	run, err := h.run()
+	if err != nil {
+		return "", err
+	}
+	entries, err := h.Ledger().Entries(app)
+	if err != nil {
+		return "", err
+	}
+	extracted, _ := last(entries, func(e Entry) bool { return e.Image == "" && e.Run == run })
+	return extracted.Commit, nil
+}
+
+// Linked are the services of a type that an app is linked to; none where its plugin is not there.
+func (h *Host) Linked(ctx context.Context, typ, app string) ([]Service, error) {
+	if !h.hasSubcommand(typ, "app-links") {
+		return nil, nil
+	}
+	out, err := h.Run(ctx, h.dokku(typ+":app-links", app))
+	if err != nil {
+		return nil, appError(app, err)
+	}
+	var services []Service
+	for _, name := range parseLines(out) {
+		if backup.ValidServiceName(name) {
+			services = append(services, Service{typ, name})
+		}
+	}
+	return services, nil
 }
 
 // run names the dokku run that called this program. Process ids come round again, so the time at which the process
