@@ -1,7 +1,7 @@
 // Command sandbox is a stand-in Dokku host for tests, the demo, and trying
 // things out: `sandbox up DIR` makes an empty host below DIR and prints the
 // lines that make a shell speak to it, `sandbox down DIR` ends it. The host's
-// `dokku`, `docker` and `plugn` are links to this same program.
+// `dokku`, `docker`, `plugn` and `crontab` are links to this same program.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 // run is the program by the name it was called: one of the links, or sandbox.
 func run(name string, args []string) int {
 	switch name {
-	case "dokku", "plugn", "docker":
+	case "dokku", "plugn", "crontab", "docker":
 		return link(name, args)
 	}
 	if len(args) > 0 && args[0] == "shim" {
@@ -70,12 +70,17 @@ func link(name string, args []string) int {
 		return report(err)
 	}
 	ctx := context.Background()
-	if name == "plugn" {
+	switch name {
+	case "plugn":
 		err = h.Plugn(ctx, args, os.Stdin, os.Stdout, os.Stderr)
 		if err != nil && err.Error() != "" {
 			fmt.Fprintln(os.Stderr, " !     "+err.Error())
 		}
-	} else {
+	case "crontab":
+		if err = h.Crontab(args, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	default:
 		err = h.CLI(ctx, args, os.Stdin, os.Stdout, os.Stderr)
 	}
 	return dokku.ExitCode(err)

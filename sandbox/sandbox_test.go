@@ -69,8 +69,9 @@ func TestTriggersOfADeploy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(tab), "0 3 * * * /bin/true probe &>> /var/log/dokku/probe.log\n"; got != want {
-		t.Errorf("crontab: got %q, want %q", got, want)
+	const task = "0 3 * * * /bin/true probe &>> /var/log/dokku/probe.log\n"
+	if _, tasks, _ := strings.Cut(string(tab), "SHELL=/bin/bash\n\n"); tasks != task {
+		t.Errorf("crontab: got %q, want %q", tasks, task)
 	}
 }
 
@@ -117,6 +118,39 @@ func TestFailedBuildAndTriggerFailTheirCaller(t *testing.T) {
 	// Setting config only warns of it.
 	if _, stderr, code := h.run(t, "dokku", "config:set", "cows", "A=b"); code != 0 || !strings.Contains(stderr, "Failure while restarting app") {
 		t.Errorf("config:set after a failed deploy: exit %d, stderr %q; want 0 and a warning", code, stderr)
+	}
+}
+
+// TestPostBuildThatFails has a plugin end a deploy when the image is built:
+// the old container and the image that it runs from stay. Dokku's builders give
+// that trigger the app's config as environment.
+func TestPostBuildThatFails(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	git := t.TempDir()
+	ids := appRepository(t, git)
+	h.must(t, "dokku", "apps:create", "cows")
+	h.must(t, "dokku", "git:sync", "--build", "cows", git+"/happycows", ids["first"])
+	h.must(t, "dokku", "config:set", "--no-restart", "cows", "MOOD=fine")
+	serving := h.must(t, "docker", "inspect", "--format", "{{.Id}} {{.Image}}", "cows.web.1")
+	image := h.must(t, "docker", "inspect", "--format", "{{.Id}}", "dokku/cows:latest")
+
+	guard := filepath.Join(h.dir, "var/lib/dokku/plugins/enabled/guard")
+	if err := os.Mkdir(guard, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(guard, "post-build"), []byte("#!/bin/sh\necho \"no, $MOOD\"\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := h.run(t, "dokku", "git:sync", "--build", "cows", git+"/happycows", ids["crash"])
+	if code != 1 || !strings.Contains(stdout, "no, fine\n") || !strings.Contains(stderr, "App build failed") {
+		t.Errorf("got exit %d, stdout %q, stderr %q; want 1, the app's config, and \"App build failed\"", code, stdout, stderr)
+	}
+	if got := h.must(t, "docker", "inspect", "--format", "{{.Id}} {{.Image}}", "cows.web.1"); got != serving {
+		t.Errorf("container: got %s, want %s", got, serving)
+	}
+	if got := h.must(t, "docker", "inspect", "--format", "{{.Id}}", "dokku/cows:latest"); got != image {
+		t.Errorf("latest image: got %s, want %s", got, image)
 	}
 }
 

@@ -77,7 +77,7 @@ func up(ctx context.Context, dir, plugin string, docker bool) error {
 	if err := h.Setup(); err != nil {
 		return err
 	}
-	links := []string{"dokku", "plugn"}
+	links := []string{"dokku", "plugn", "crontab"}
 	if !docker {
 		links = append(links, "docker")
 		if err := os.MkdirAll(newEngine(dir).Dir, 0o755); err != nil {

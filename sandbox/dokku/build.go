@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 // imageOf is the image that builds of an app make and containers start from.
@@ -95,12 +96,14 @@ func (c *call) buildTree(app, rev, tree string) error {
 		return err
 	}
 	c.info1("Cleaning up...")
+	released, neverReleased := c.ask("image", "inspect", "--format", "{{.Id}}", imageOf(app))
 	if err := c.buildImage(app, builder, tree); err != nil {
-		if _, missing := c.ask("image", "inspect", imageOf(app)); missing == nil {
-			id, _ := c.ask("image", "inspect", "--format", "{{.Id}}", imageOf(app))
-			c.warn("Retagging old image %.12s as %s", id[min(len(id), len("sha256:")):], imageOf(app))
+		if neverReleased == nil {
+			c.warn("Retagging old image %.12s as %s", released[min(len(released), len("sha256:")):], imageOf(app))
+			_, _ = c.ask("image", "tag", released, imageOf(app))
 		} else {
 			c.warn("Removing invalid image tag %s", imageOf(app))
+			_, _ = c.ask("image", "remove", "--force", "--no-prune", imageOf(app))
 		}
 		c.warn("App build failed")
 		return err
@@ -140,7 +143,22 @@ func (c *call) buildImage(app, builder, tree string) error {
 	if err := c.runToEnd(build); err != nil {
 		return &failure{1, ""}
 	}
-	return c.trigger(tree, "post-build", builder, app, tree)
+	return c.inBuilder(app).trigger(tree, "post-build", builder, app, tree)
+}
+
+// inBuilder is the call with the app's config in its environment, as Dokku's
+// builders export it before they build (config_export in builder-build).
+func (c *call) inBuilder(app string) *call {
+	a, err := c.h.loadApp(app)
+	if err != nil {
+		return c
+	}
+	inner := *c
+	inner.env = slices.Clone(c.env)
+	for _, name := range inOrder(a.Config) {
+		inner.env = append(inner.env, name+"="+a.Config[name])
+	}
+	return &inner
 }
 
 // ours is the flag that marks what is made in a real engine as this sandbox's.

@@ -3,6 +3,7 @@ package dokku
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +20,7 @@ func (h *Host) Plugn(ctx context.Context, args []string, in io.Reader, out, stde
 		return fail("the sandbox's plugn knows only: plugn trigger NAME ARGS")
 	}
 	switch name, args := args[1], args[2:]; name {
-	case "scheduler-cron-write", "cron-write":
+	case "scheduler-cron-write":
 		return c.writeCrontab(args)
 	case "app-exists":
 		_, err := c.h.loadApp(append(args, "")[0])
@@ -59,9 +60,12 @@ func (c *call) trigger(dir, name string, args ...string) error {
 	return nil
 }
 
+// crontabHead is what Dokku's crontab begins with (plugins/cron/templates), but for the folder in which the sandbox's dokku is.
+const crontabHead = "PATH=%s:/usr/local/bin:/usr/bin:/bin\nSHELL=/bin/bash\n\n"
+
 // writeCrontab asks the plugins for their entries and writes DIR/crontab, the
-// stand-in for user dokku's. As in Dokku one malformed line refuses it all, and
-// a blank one drops every entry.
+// stand-in for user dokku's, or removes it. As in Dokku one malformed line
+// refuses it all, and a blank one drops every entry.
 func (c *call) writeCrontab(args []string) error {
 	var entries bytes.Buffer
 	for _, program := range c.h.hooks("cron-entries") {
@@ -71,26 +75,50 @@ func (c *call) writeCrontab(args []string) error {
 			return err
 		}
 	}
-	var tab strings.Builder
+	var tasks strings.Builder
 	for line := range strings.Lines(entries.String()) {
 		line = strings.TrimSuffix(line, "\n")
 		if strings.TrimSpace(line) == "" {
-			tab.Reset()
+			tasks.Reset()
 			break
 		}
 		parts := strings.Split(line, ";")
 		if len(parts) < 2 || len(parts) > 3 {
 			return fail("Invalid injected cron task: %v", line)
 		}
-		fmt.Fprintf(&tab, "%s %s", parts[0], parts[1])
+		fmt.Fprintf(&tasks, "%s %s", parts[0], parts[1])
 		if len(parts) == 3 {
-			fmt.Fprintf(&tab, " &>> %s", parts[2])
+			fmt.Fprintf(&tasks, " &>> %s", parts[2])
 		}
-		tab.WriteString("\n")
+		tasks.WriteString("\n")
 	}
-	if err := os.WriteFile(c.h.path("crontab"), []byte(tab.String()), 0o600); err != nil {
+	if err := c.h.putCrontab(tasks.String()); err != nil {
 		return err
 	}
 	c.info1("Updated schedule file")
 	return c.trigger("", "scheduler-cron-write", append([]string{"docker-local"}, args...)...)
+}
+
+func (h *Host) putCrontab(tasks string) error {
+	if tasks == "" {
+		if err := os.Remove(h.path("crontab")); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	text := fmt.Sprintf(crontabHead, h.path("bin")) + tasks
+	return os.WriteFile(h.path("crontab"), []byte(text), 0o600)
+}
+
+// Crontab answers `crontab -l`.
+func (h *Host) Crontab(args []string, out io.Writer) error {
+	if len(args) != 1 || args[0] != "-l" {
+		return fail("the sandbox's crontab knows only: crontab -l")
+	}
+	text, err := os.ReadFile(h.path("crontab"))
+	if errors.Is(err, os.ErrNotExist) {
+		return fail("no crontab for dokku")
+	}
+	_, _ = out.Write(text)
+	return err
 }
