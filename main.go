@@ -12,8 +12,8 @@ import (
 )
 
 func main() {
-	// SIGHUP is a lost SSH connection: it ends a run as cleanly as ctrl-C does.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// SIGHUP is a lost SSH connection, SIGQUIT what dokku builds:cancel sends to a deploy: they end a run as cleanly as ctrl-C does.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	code := cli.Run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -167,7 +167,9 @@ func newPlan(all []Candidate, now time.Time) *plan {
 
 func (d *Decision) keep(rule string) {
 	d.Keep = true
-	d.Rules = append(d.Rules, rule)
+	if !slices.Contains(d.Rules, rule) {
+		d.Rules = append(d.Rules, rule)
+	}
 }
 
 func (d *Decision) protect(rule string) {
@@ -190,14 +192,16 @@ func (p *plan) protect() {
 		}
 		p.decisions[i].protect("no newer good one")
 	}
-	p.protectNewest("newest complete", func(c Candidate) bool { return !c.Warnings })
-	p.protectNewest("newest practised", func(c Candidate) bool { return c.Practised })
+	p.protectNewest(p.good, "newest complete", func(c Candidate) bool { return !c.Warnings })
+	practised := func(c Candidate) bool { return c.Practised }
+	p.protectNewest(p.known, "newest practised", practised)
+	p.protectNewest(p.good, "newest practised", practised) // where that one was damaged since
 }
 
-// protectNewest protects the newest good backup that is so.
-func (p *plan) protectNewest(rule string, is func(Candidate) bool) {
-	if n := slices.IndexFunc(p.good, func(i int) bool { return is(p.all[i]) }); n >= 0 {
-		p.decisions[p.good[n]].protect(rule)
+// protectNewest protects the newest of these backups that is so.
+func (p *plan) protectNewest(among []int, rule string, is func(Candidate) bool) {
+	if n := slices.IndexFunc(among, func(i int) bool { return is(p.all[i]) }); n >= 0 {
+		p.decisions[among[n]].protect(rule)
 	}
 }
 

@@ -58,6 +58,7 @@ func TestPlan(t *testing.T) {
 		{"in use", Retention{KeepLast: 1}, with(daily(4), 3, func(c *Candidate) { c.InUse = true }), noSize, []int{0, 3}},
 		{"newest complete", Retention{KeepLast: 1}, with(with(daily(4), 0, warned), 1, warned), noSize, []int{0, 2}},
 		{"newest practised", Retention{KeepLast: 1}, with(with(daily(4), 3, practised), 2, practised), noSize, []int{0, 2}},
+		{"newest practised, damaged since", Retention{KeepLast: 1}, with(with(with(daily(4), 3, practised), 2, practised), 2, damaged), noSize, []int{0, 2, 3}},
 		{"the newest are damaged", Retention{KeepLast: 1}, with(with(daily(4), 0, damaged), 1, damaged), noSize, []int{0, 1, 2}},
 		{"a practice failed", Retention{KeepLast: 1}, with(daily(3), 0, func(c *Candidate) { c.PracticeFailed = true }), noSize, []int{0, 1}},
 		{"all are damaged", Retention{KeepLast: 1}, with(with(with(daily(3), 0, damaged), 1, damaged), 2, damaged), noSize, []int{0, 1, 2}},
@@ -271,9 +272,11 @@ func (h *history) model() map[ID]bool {
 	is := func(of []Candidate, c Candidate) bool { return slices.Contains(of, c) }
 	clean := slices.DeleteFunc(slices.Clone(good), func(c Candidate) bool { return c.Warnings })
 	proven := slices.DeleteFunc(slices.Clone(good), func(c Candidate) bool { return !c.Practised })
+	rehearsed := slices.DeleteFunc(slices.Clone(known), func(c Candidate) bool { return !c.Practised })
 	protected := func(c Candidate) bool {
 		return c.Pinned || c.InUse || !is(known, c) || len(newer(good, c)) == 0 ||
-			is(clean, c) && len(newer(clean, c)) == 0 || is(proven, c) && len(newer(proven, c)) == 0
+			is(clean, c) && len(newer(clean, c)) == 0 || is(proven, c) && len(newer(proven, c)) == 0 ||
+			is(rehearsed, c) && len(newer(rehearsed, c)) == 0
 	}
 	periods := map[string]int{"2006010215": h.rule.KeepHourly, "20060102": h.rule.KeepDaily, "week": h.rule.KeepWeekly, "200601": h.rule.KeepMonthly, "2006": h.rule.KeepYearly}
 	period := func(c Candidate, layout string) string {

@@ -24,14 +24,17 @@ import (
 
 // Limits of a capture.
 const (
-	stallTimeout = 5 * time.Minute
-	workers      = 2         // that seal and store; a small host has no more cores to give
-	memoryLimit  = 112 << 20 // bytes of heap from which on the collector works harder; the peak of the process is some 30 MiB more
+	workers     = 2         // that seal and store; a small host has no more cores to give
+	memoryLimit = 112 << 20 // bytes of heap from which on the collector works harder; the peak of the process is some 30 MiB more
 )
 
-// capture makes the backup, and clears away what a failed one leaves.
-func (p *program) capture(ctx context.Context, service dokku.Service, timeout time.Duration, job capture.Job) (m *backup.Manifest, err error) {
-	run, err := p.runs().Begin(service.Name)
+// capture makes the backup that was ordered, and clears away what a failed one leaves.
+func (p *program) capture(ctx context.Context, o order) (m *backup.Manifest, err error) {
+	dokkuVersion, err := p.host.Version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	run, err := p.runs().Begin(o.service.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +43,13 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 		if err != nil && ctx.Err() != nil {
 			failure = errors.New("it was interrupted")
 		}
+		if failure != nil {
+			p.logLine("failed: %s", failure)
+		}
 		err = errors.Join(err, run.End(failure))
 	}()
-	folder, err := p.prepare(ctx, run, service)
+	p.pingStart(o.service.String())
+	folder, err := p.prepare(ctx, run, o.service)
 	if err != nil {
 		return nil, err
 	}
@@ -56,12 +63,15 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 		return nil, err
 	}
 	limitMemory(memoryLimit)
-	limited, cancel := context.WithTimeoutCause(ctx, timeout, &backup.Problem{
-		Message: fmt.Sprintf("the backup took longer than %s and was given up; nothing was kept of it, earlier backups are intact", timeout),
-		Hints:   []string{"allow it more time: --timeout MINUTES"},
-	})
+	limited, cancel, err := p.limit(ctx, o)
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
 	defer cancel()
-	m, err = p.captureInto(limited, repo, run, service, folder, job)
+	m, err = p.captureInto(limited, repo, run, folder, o, capture.Job{
+		Host: backup.Host{Name: hostname(), Dokku: dokkuVersion, Plugin: version},
+		Note: o.note, Trigger: o.trigger, Coming: o.coming,
+	})
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		err = context.Cause(limited)
 	}
@@ -70,6 +80,23 @@ func (p *program) capture(ctx context.Context, service dokku.Service, timeout ti
 		p.collectQuietly(repo)
 	}
 	return m, err
+}
+
+// limit is ctx with the time that the order, or else its service's setting, gives a run.
+func (p *program) limit(ctx context.Context, o order) (context.Context, context.CancelFunc, error) {
+	timeout, more := o.timeout, "--timeout MINUTES"
+	if timeout == 0 {
+		more = fmt.Sprintf("dokku backup:set %s timeout MINUTES", o.service.Name)
+		var err error
+		if timeout, err = p.minutes(o.service, "timeout"); err != nil {
+			return nil, nil, err
+		}
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, timeout, &backup.Problem{
+		Message: fmt.Sprintf("the backup took longer than %s and was given up; nothing was kept of it, earlier backups are intact", timeout),
+		Hints:   []string{"allow it more time: " + more},
+	})
+	return limited, cancel, nil
 }
 
 // limitMemory makes the collector work harder from so many bytes of heap on. Buffers are few and kept: a limit costs little, and
@@ -108,8 +135,13 @@ func (p *program) collectQuietly(repo *repository.Repository) {
 }
 
 // captureInto wires the parts of the job together and runs it.
-func (p *program) captureInto(ctx context.Context, repo *repository.Repository, run *runs.Run, service dokku.Service, folder string, job capture.Job) (*backup.Manifest, error) {
+func (p *program) captureInto(ctx context.Context, repo *repository.Repository, run *runs.Run, folder string, o order, job capture.Job) (*backup.Manifest, error) {
+	service := o.service
 	if err := p.begin(ctx, repo, run, service, &job); err != nil {
+		return nil, err
+	}
+	stall, err := p.minutes(service, "stall-timeout")
+	if err != nil {
 		return nil, err
 	}
 	info, err := p.host.Info(ctx, service)
@@ -130,7 +162,7 @@ func (p *program) captureInto(ctx context.Context, repo *repository.Repository, 
 	report := &reporter{Printer: p.ui, run: run}
 	var fallback sync.Once // several programs run
 	server.Tools = &dokku.Tools{
-		Host: p.host, Container: container.ID, Image: container.ImageID, Purpose: string(job.ID), Folder: folder, Stall: stallTimeout,
+		Host: p.host, Container: container.ID, Image: container.ImageID, Purpose: string(job.ID), Folder: folder, Stall: stall,
 		Fallback: func(why error) {
 			fallback.Do(func() {
 				report.Detail("no helper container could start (%v): dumping through docker exec, which is slower", why)
@@ -160,6 +192,7 @@ func (p *program) begin(ctx context.Context, repo *repository.Repository, run *r
 	if job.Previous != nil && job.Previous.CreatedAt.After(now) {
 		job.Warnings = append(job.Warnings, fmt.Sprintf("the host's clock is behind: the backup before, %s, is from its future", job.Previous.ID))
 	}
+	p.beginLog(string(job.ID), fmt.Sprintf("backup of %s, started by: %s", service, job.Trigger))
 	return run.Announce(runs.Record{
 		ID: job.ID, Service: service.String(), PID: os.Getpid(), Started: now, Note: job.Note, Trigger: job.Trigger,
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/notify"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
@@ -32,6 +33,8 @@ type program struct {
 	ui             *ui.Printer
 	command        *cli.Context       // that runs; nil in hooks
 	keys           *repository.Unlock // that open the repository; nil until they are needed
+	teller         *notify.Teller     // of the receivers of notifications; nil until it is needed
+	log            *os.File           // of the run that is under way; nil for none
 }
 
 // Run runs one command, args being the program's own argv as Dokku gives it (backup:create happycows-db), and returns the
@@ -121,9 +124,12 @@ func (p *program) run(ctx context.Context, args []string) error {
 // commands is the one table of all commands, in the order of the help.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
-		p.createCommand(), p.listCommand(), p.infoCommand(), p.verifyCommand(), p.restoreCommand(), p.practiceCommand(), p.diffCommand(), p.statusCommand(),
-		p.pinCommand(), p.unpinCommand(), p.deleteCommand(),
+		p.createCommand(), p.listCommand(), p.infoCommand(), p.verifyCommand(), p.restoreCommand(), p.practiceCommand(), p.diffCommand(),
+		p.statusCommand(), p.doctorCommand(), p.reportCommand(), p.logsCommand(), p.cancelCommand(),
+		p.scheduleCommand(), p.schedulesCommand(), p.unscheduleCommand(), p.scheduleRunCommand(),
+		p.retentionCommand(), p.pruneCommand(), p.pinCommand(), p.unpinCommand(), p.deleteCommand(),
 		p.storeAddCommand(), p.storeListCommand(), p.storeCheckCommand(), p.storeRemoveCommand(), p.syncCommand(),
+		p.notifyAddCommand(), p.notifyListCommand(), p.notifyRemoveCommand(), p.notifyTestCommand(),
 		p.setCommand(), p.keyCommand(), p.helpCommand(),
 	}
 }

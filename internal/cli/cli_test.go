@@ -163,9 +163,17 @@ func TestSummarize(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := summarize("postgres:db", tt.lines)
-			if got.Newest != tt.newest || got.Verified != tt.verified || !slices.Equal(got.Problems, tt.problems) {
-				t.Errorf("got %q, verified %q, %q; want %q, %q, %q", got.Newest, got.Verified, got.Problems, tt.newest, tt.verified, tt.problems)
+			p := &program{host: dokku.New([]string{"DOKKU_LIB_ROOT=" + t.TempDir()})}
+			got := serviceStatus{Service: "postgres:db", Verified: "never", lines: tt.lines}
+			if err := p.judge(&got, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			problems := []string{}
+			for _, problem := range got.Problems {
+				problems = append(problems, problem.What)
+			}
+			if got.Newest != tt.newest || got.Verified != tt.verified || !slices.Equal(problems, tt.problems) {
+				t.Errorf("got %q, verified %q, %q; want %q, %q, %q", got.Newest, got.Verified, problems, tt.newest, tt.verified, tt.problems)
 			}
 		})
 	}

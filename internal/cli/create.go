@@ -11,17 +11,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
-	"github.com/dokku-backup/dokku-backup/internal/capture"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
-// Minutes that a run may take.
-const (
-	defaultTimeout = 60
-	maxTimeout     = 1440
-)
+// maxTimeout is how many minutes a run may be given at most.
+const maxTimeout = 1440
 
 func (p *program) createCommand() *cli.Command {
 	return &cli.Command{
@@ -33,7 +29,8 @@ The last line on stdout is the id of the backup.`,
 dokku backup:create happycows-db --note "before the spring release"`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "note", Usage: "words to find the backup by"},
-			&cli.IntFlag{Name: "timeout", Value: defaultTimeout, Usage: "minutes after which the run is given up (1 to 1440)"},
+			&cli.IntFlag{Name: "timeout", Usage: "`MINUTES` after which the run is given up, 1 to 1440 (default as set for the service, else 60)"},
+			&cli.BoolFlag{Name: "pin", Usage: "never remove this backup; see pin"},
 			formatFlag(),
 		},
 		Action: p.create,
@@ -46,14 +43,10 @@ func (p *program) create(c *cli.Context) error {
 		return err
 	}
 	minutes := c.Int("timeout")
-	if minutes < 1 || minutes > maxTimeout {
+	if c.IsSet("timeout") && (minutes < 1 || minutes > maxTimeout) {
 		return usage(c.Command, "--timeout is 1 to %d minutes, not %d", maxTimeout, minutes)
 	}
 	name, err := argument(c)
-	if err != nil {
-		return err
-	}
-	dokkuVersion, err := p.host.Version(c.Context)
 	if err != nil {
 		return err
 	}
@@ -61,23 +54,20 @@ func (p *program) create(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := p.capture(c.Context, service, time.Duration(minutes)*time.Minute, capture.Job{
-		Host: backup.Host{Name: hostname(), Dokku: dokkuVersion, Plugin: version},
-		Note: c.String("note"), Trigger: "manual",
+	m, err := p.backUp(c.Context, order{
+		service: service, note: c.String("note"), trigger: backup.Manual, timeout: time.Duration(minutes) * time.Minute, pin: c.Bool("pin"),
 	})
 	if err != nil {
-		return notCreated(err, service)
-	}
-	results, err := p.sendNew(c.Context)
-	if err != nil {
-		p.ui.Warn("%s is complete here; it is not yet at every store: dokku backup:sync", m.ID)
 		return err
 	}
-	return p.created(m, results, asJSON)
+	return p.created(m, asJSON)
 }
 
-// sendNew sends a backup that was just made, and what stores lack of earlier ones, to every store.
-func (p *program) sendNew(ctx context.Context) ([]sent, error) {
+// sendNew sends a backup that was just made, and what stores lack of earlier ones, to every store; to none while upload is off.
+func (p *program) sendNew(ctx context.Context, service dokku.Service) ([]sent, error) {
+	if upload, err := p.isOn(service.Name, "upload"); err != nil || !upload {
+		return nil, err
+	}
 	stores, err := p.addressed()
 	if err != nil || len(stores) == 0 {
 		return nil, err
@@ -141,20 +131,9 @@ func (p *program) service(ctx context.Context, name string) (dokku.Service, erro
 }
 
 // created prints what was made.
-func (p *program) created(m *backup.Manifest, results []sent, asJSON bool) error {
+func (p *program) created(m *made, asJSON bool) error {
 	service := m.Services[0].Name
-	lacking := ""
-	for _, s := range results {
-		if !s.ok() {
-			lacking += ", missing at " + s.Store
-		}
-	}
-	state := stateWords(m)
-	if lacking != "" {
-		state += " here" + lacking
-	}
-	p.ui.Heading("%s is %s: %s as %s in %s", m.ID, state, ui.Bytes(m.Stored.Raw), ui.Bytes(m.Stored.New+m.Stored.Reused),
-		ui.Took(time.Duration(m.Timings.Total)*time.Millisecond))
+	p.ui.Heading("%s", m.words())
 	for _, w := range m.Warnings {
 		p.ui.Warn("%s", w)
 	}
@@ -164,16 +143,32 @@ func (p *program) created(m *backup.Manifest, results []sent, asJSON bool) error
 		if err := p.printJSON(struct {
 			*backup.Manifest
 			Stores []sent `json:"stores,omitempty"`
-		}{m, results}); err != nil {
+		}{m.Manifest, m.stores}); err != nil {
 			return err
 		}
 	} else {
 		p.print("%s", m.ID)
 	}
-	if len(m.Warnings) > 0 || lacking != "" {
+	if !m.whole() {
 		return warnings{}
 	}
 	return nil
+}
+
+// words say in a line what was made.
+func (m *made) words() string {
+	lacking := ""
+	for _, s := range m.stores {
+		if !s.ok() {
+			lacking += ", missing at " + s.Store
+		}
+	}
+	state := stateWords(m.Manifest)
+	if lacking != "" {
+		state += " here" + lacking
+	}
+	return fmt.Sprintf("%s is %s: %s as %s in %s", m.ID, state, ui.Bytes(m.Stored.Raw), ui.Bytes(m.Stored.New+m.Stored.Reused),
+		ui.Took(time.Duration(m.Timings.Total)*time.Millisecond))
 }
 
 func hostname() string {

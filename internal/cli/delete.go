@@ -101,8 +101,7 @@ func (p *program) stillAt(from string, id backup.ID) error {
 		_, there := remembered.Confirmed[id]
 		switch {
 		case name == from:
-			delete(remembered.Confirmed, id)
-			delete(remembered.Verified, id)
+			remembered.Forget(id)
 			if err := p.remember(name, remembered); err != nil {
 				return err
 			}

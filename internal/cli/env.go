@@ -141,18 +141,12 @@ func (p *program) find(ctx context.Context, repo *repository.Repository, name st
 
 // entries lists the backups of a service ("" for all), newest first. The name may bear a type.
 func (p *program) entries(ctx context.Context, repo *repository.Repository, service string) ([]repository.Entry, error) {
-	typ, name, typed := strings.Cut(service, ":")
-	if !typed {
-		typ, name = "", service
-	}
-	if name != "" && !backup.ValidServiceName(name) {
-		return nil, &backup.Problem{
-			Message: fmt.Sprintf("%q is neither the id of a backup nor the name of a service", service),
-			Hints:   []string{"see all backups: dokku backup:list"},
-		}
+	typ, name, err := splitService(service)
+	if err != nil {
+		return nil, err
 	}
 	entries, err := repo.List(ctx, name)
-	if err != nil || !typed {
+	if err != nil || typ == "" {
 		return entries, err
 	}
 	var ofType []repository.Entry
@@ -162,6 +156,21 @@ func (p *program) entries(ctx context.Context, repo *repository.Repository, serv
 		}
 	}
 	return ofType, nil
+}
+
+// splitService is the type, "" for any, and the name of a service, "" for all.
+func splitService(service string) (typ, name string, err error) {
+	typ, name, typed := strings.Cut(service, ":")
+	if !typed {
+		typ, name = "", service
+	}
+	if (name != "" || typed) && !backup.ValidServiceName(name) {
+		return "", "", &backup.Problem{
+			Message: fmt.Sprintf("%q is neither the id of a backup nor the name of a service", service),
+			Hints:   []string{"see all backups: dokku backup:list"},
+		}
+	}
+	return typ, name, nil
 }
 
 func noBackups(service string) error {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
 
 	"filippo.io/age"
 	"github.com/urfave/cli/v2"
@@ -16,7 +19,7 @@ import (
 
 func (p *program) keyCommand() *cli.Command {
 	return &cli.Command{
-		Name: "key", ArgsUsage: "[<store>]", Usage: "Show the recovery kit, or change the keys",
+		Name: "key", ArgsUsage: "[<store>]", Usage: "Show the recovery kit or change the keys",
 		Description: `Without a flag: prints the recovery key of this host's repository on stdout, and beside it what it opens and how to use
 it. Whoever has it and a copy of the repository can read every backup; without it nobody can. Keep it elsewhere than on this host.
 
@@ -135,6 +138,7 @@ func (p *program) showKit(ctx context.Context) error {
 	p.ui.Detail("Without Dokku: doc/recovery-by-hand.md in the plugin.")
 	if !repo.Sealed() && repo.Origin() != nil {
 		p.print("%s", repo.Origin())
+		return replaceFile(p.kitPath(), []byte(repo.CheckWord()))
 	}
 	return nil
 }
@@ -214,4 +218,17 @@ func (p *program) unsealHost(c *cli.Context, repo *repository.Repository) error 
 	}
 	p.ui.Heading("The key is on this host again")
 	return nil
+}
+
+// kitPath is the file with the check word of the last recovery kit that was shown.
+func (p *program) kitPath() string { return filepath.Join(p.host.DataDir(), "kit-shown") }
+
+// kitShown is the check word of the last recovery kit that was shown, "" for none, and when that was.
+func (p *program) kitShown() (word string, at time.Time) {
+	text, err := os.ReadFile(p.kitPath())
+	info, statErr := os.Stat(p.kitPath())
+	if err != nil || statErr != nil {
+		return "", time.Time{}
+	}
+	return string(text), info.ModTime()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ type line struct {
 	Verified  *backup.Verified `json:"verified,omitempty"`
 	Practised *backup.Report   `json:"practised,omitempty"`
 	Stores    []copyState      `json:"stores,omitempty"`
+	took      time.Duration    // 0 where it failed
 }
 
 func (p *program) list(c *cli.Context) error {
@@ -90,12 +92,12 @@ func (p *program) lines(ctx context.Context, from, service string) ([]line, erro
 	repo, err := p.repositoryAt(ctx, from)
 	switch {
 	case err == nil:
-		entries, err := p.entries(ctx, repo, service)
+		all, err := p.summaries(ctx, repo, from, service)
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
-			lines = append(lines, entryLine(e, copies.of(e.ID)))
+		for _, s := range all {
+			lines = append(lines, summaryLine(s, copies.of(s.ID)))
 		}
 		if from != here {
 			return lines, nil
@@ -108,10 +110,13 @@ func (p *program) lines(ctx context.Context, from, service string) ([]line, erro
 	if err != nil {
 		return nil, err
 	}
+	made := map[backup.ID]bool{}
+	for _, l := range lines {
+		made[l.ID] = true
+	}
 	for _, f := range failed {
 		// One that was killed after it had written its manifest made a backup.
-		made := slices.ContainsFunc(lines, func(l line) bool { return l.ID == f.ID })
-		if !made && (name == service || f.Service == service) {
+		if !made[f.ID] && (name == service || f.Service == service) {
 			lines = append(lines, failedLine(f))
 		}
 	}
@@ -119,17 +124,34 @@ func (p *program) lines(ctx context.Context, from, service string) ([]line, erro
 	return lines, nil
 }
 
-func entryLine(e repository.Entry, copies []copyState) line {
-	l := line{ID: e.ID, Service: e.ID.Service(), CreatedAt: e.ID.Time(), Pinned: e.Marks.Pinned, Verified: e.Marks.Verified, Practised: e.Marks.Practised, Stores: copies}
-	m := e.Manifest
-	if m == nil {
-		l.State, l.Failed = "unreadable", e.Err.Error()
-		return l
+// summaries are the backups of a service ("" for all) in a place, newest first, as far as a listing needs them. The name may bear a type.
+func (p *program) summaries(ctx context.Context, repo *repository.Repository, at, service string) ([]repository.Summary, error) {
+	typ, name, err := splitService(service)
+	if err != nil {
+		return nil, err
 	}
-	l.Service = m.Services[0].Type + ":" + m.Services[0].Name
-	l.CreatedAt, l.Bytes, l.New, l.Note, l.Warnings = m.CreatedAt, m.Stored.Raw, m.Stored.New, m.Note, m.Warnings
-	l.State = string(m.State)
-	for _, app := range m.Apps {
+	index := filepath.Join(p.host.DataDir(), "index")
+	if at != here {
+		index = p.remotePath(at, "index")
+	}
+	all, err := repo.Summaries(ctx, name, index)
+	if typ != "" {
+		all = slices.DeleteFunc(all, func(s repository.Summary) bool { return !s.Unreadable && s.Type != typ })
+	}
+	return all, err
+}
+
+func entryLine(e repository.Entry, copies []copyState) line { return summaryLine(e.Summary(), copies) }
+
+func summaryLine(s repository.Summary, copies []copyState) line {
+	l := line{
+		ID: s.ID, Service: serviceOf(s), CreatedAt: s.CreatedAt, State: string(s.State), Bytes: s.Stored.Raw, New: s.Stored.New, Note: s.Note,
+		Warnings: s.Warnings, Pinned: s.Marks.Pinned, Verified: s.Marks.Verified, Practised: s.Marks.Practised, Stores: copies, took: s.Took,
+	}
+	if s.Unreadable {
+		l.State, l.Failed = "unreadable", s.Err.Error()
+	}
+	for _, app := range s.Apps {
 		if app.Commit != "" {
 			l.Commits = append(l.Commits, app.Commit)
 		}

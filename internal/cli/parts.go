@@ -88,7 +88,7 @@ func (s newServices) Open(ctx context.Context, name string) (restore.Server, err
 		return nil, err
 	}
 	server.Tools = &dokku.Tools{
-		Host: s.host, Container: container.ID, Image: container.ImageID, Purpose: s.mark, Folder: s.folder, Stall: stallTimeout,
+		Host: s.host, Container: container.ID, Image: container.ImageID, Purpose: s.mark, Folder: s.folder, Stall: restoreStall,
 		Fallback: func(why error) {
 			s.ui.Detail("no helper container could start (%v): loading through docker exec, which is slower", why)
 		},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -18,19 +19,28 @@ func (p *program) pinCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			repo, entry, err := p.chosen(c.Context, here, string(id))
-			if err != nil {
-				return err
-			}
-			if entry.Marks.Pinned == nil {
-				if err := repo.Pin(c.Context, id, backup.Pinned{At: time.Now().UTC().Truncate(time.Second)}); err != nil {
-					return err
-				}
-			}
-			p.ui.Step("Pinned %s", id)
-			return nil
+			return p.pin(c.Context, id)
 		},
 	}
+}
+
+func (p *program) pin(ctx context.Context, id backup.ID) error {
+	release, err := p.runs().Share() // so that it is not removed meanwhile
+	if err != nil {
+		return err
+	}
+	defer release()
+	repo, entry, err := p.chosen(ctx, here, string(id))
+	if err != nil {
+		return err
+	}
+	if entry.Marks.Pinned == nil {
+		if err := repo.Pin(ctx, id, backup.Pinned{At: time.Now().UTC().Truncate(time.Second)}); err != nil {
+			return err
+		}
+	}
+	p.ui.Step("Pinned %s", id)
+	return nil
 }
 
 func (p *program) unpinCommand() *cli.Command {

@@ -11,6 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/notify"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/restore"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
@@ -64,11 +66,32 @@ func (p *program) practice(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := restore.NewPlan(c.Context, job); err != nil {
-		return err
+	if _, err = restore.NewPlan(c.Context, job); err == nil {
+		p.beginLog(string(job.Backup)+practiceSuffix, "practising with "+string(job.Backup))
+		defer p.endLog()
+		p.ui.Heading("Practising with %s: service %s%s", job.Backup, job.Request.Service, withApp(job))
+		err = p.runPractice(c, job, repo, asJSON)
 	}
-	p.ui.Heading("Practising with %s: service %s%s", job.Backup, job.Request.Service, withApp(job))
-	return p.runPractice(c, job, repo, asJSON)
+	if c.Context.Err() == nil && ofBackup(job) {
+		service := job.Manifest.Services[0]
+		p.tellPractised(c.Context, dokku.Service{Type: service.Type, Name: service.Name}, job.Backup, err)
+	}
+	return err
+}
+
+// ofBackup tells whether a practice run is one of the backup itself: another commit or version says nothing of it.
+func ofBackup(job *restore.Job) bool { return job.Commit == "" && job.Image == "" }
+
+// tellPractised tells how a practice run ended. id is that of the backup, empty when there was none to practise with.
+func (p *program) tellPractised(ctx context.Context, service dokku.Service, id backup.ID, failure error) {
+	e := p.event(notify.PracticePassed, service.String())
+	e.Backup, e.What = id, "the backup was restored in a rehearsal"
+	if failure != nil && !errors.Is(failure, warnings{}) {
+		problem := told(failure)
+		e.Kind, e.What, e.Why, e.Todo = notify.PracticeFailed, "the backup could not be restored in a rehearsal", problem.Message, problem.Hints
+	}
+	p.tell(e)
+	p.afterRun(ctx, service)
 }
 
 func withApp(job *restore.Job) string {
@@ -150,7 +173,7 @@ func (p *program) runPractice(c *cli.Context, job *restore.Job, repo *repository
 		}
 		return failure
 	}
-	if job.Commit == "" && job.Image == "" { // another commit or version says nothing of the backup itself
+	if ofBackup(job) {
 		failure = errors.Join(failure, p.keepReport(c.Context, job, repo, report))
 	}
 	if err := p.showPractice(c, job, report, asJSON); err != nil {

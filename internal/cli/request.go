@@ -209,6 +209,8 @@ func (r uiReporter) Progress(total int64) restore.Progress { return r.Printer.Pr
 
 // checks are the user's own, for a captured service; see set.
 func (p *program) checks(s backup.Service) (restore.Checks, error) {
-	values, err := p.settings(s.Name)
-	return restore.Checks{Path: values["health-path"], SQL: splitLines(values["check-sql"]), HTTP: splitLines(values["check-http"])}, err
+	path, err1 := p.setting(s.Name, "health-path")
+	sql, err2 := p.setting(s.Name, "check-sql")
+	http, err3 := p.setting(s.Name, "check-http")
+	return restore.Checks{Path: path, SQL: splitLines(sql), HTTP: splitLines(http)}, errors.Join(err1, err2, err3)
 }

@@ -20,6 +20,9 @@ import (
 // restoreMemory is how many bytes of heap a restore may have before the collector works harder.
 const restoreMemory = 150 << 20
 
+// restoreStall is how long a program of a restore may go without taking a byte.
+const restoreStall = 5 * time.Minute
+
 func (p *program) restoreCommand() *cli.Command {
 	return &cli.Command{
 		Name: "restore", ArgsUsage: "<id or service> <new-service>", Usage: "Restore a backup into a new service and prove it",

@@ -57,7 +57,7 @@ func (p *program) rotateKey(c *cli.Context, repo *repository.Repository) error {
 	p.ui.Heading("The key was replaced")
 	p.ui.Detail("It opens old backups too. A thief of the old one can still read these, until they are sealed anew:  dokku backup:key --rewrap")
 	p.ui.Detail("Stores get the new keys with the next backup, or now:  dokku backup:sync")
-	return errors.Join(p.showKit(c.Context), p.resealSecrets(repo))
+	return errors.Join(p.showKit(c.Context), p.reseal(repo))
 }
 
 // rewrap seals what is in one store anew; the host's own repository is one.
@@ -67,7 +67,7 @@ func (p *program) rewrap(c *cli.Context, repo *repository.Repository) error {
 		return err
 	}
 	if name == "" || name == here {
-		err = errors.Join(p.rewrapAll(c.Context, repo, p.repositoryPath()), p.resealSecrets(repo))
+		err = errors.Join(p.rewrapAll(c.Context, repo, p.repositoryPath()), p.reseal(repo))
 	} else {
 		err = p.rewrapStore(c.Context, repo, name)
 	}
@@ -137,7 +137,7 @@ func (p *program) forgetRetired(c *cli.Context, repo *repository.Repository) err
 			return err
 		}
 	}
-	if err := errors.Join(repo.Rewrap(c.Context, nil), p.resealSecrets(repo)); err != nil {
+	if err := errors.Join(repo.Rewrap(c.Context, nil), p.reseal(repo)); err != nil {
 		return err
 	}
 	if err := repo.ForgetRetired(c.Context); err != nil {
@@ -148,4 +148,9 @@ func (p *program) forgetRetired(c *cli.Context, repo *repository.Repository) err
 	}
 	p.ui.Heading("Retired keys are believed no more")
 	return nil
+}
+
+// reseal seals to the current keys what this host keeps sealed beside the repository.
+func (p *program) reseal(repo *repository.Repository) error {
+	return errors.Join(p.resealSecrets(repo), p.resealReceivers(repo))
 }

@@ -99,12 +99,15 @@ func (p *program) storeAdd(c *cli.Context) error {
 		return err
 	}
 	if asJSON {
-		return p.printJSON(struct {
+		if err := p.printJSON(struct {
 			remote
 			Name  string       `json:"name"`
 			Proof *store.Proof `json:"proof,omitempty"`
-		}{a.remote, a.Name, proof})
+		}{a.remote, a.Name, proof}); err != nil {
+			return err
+		}
 	}
+	p.hourlyChanged(c.Context)
 	return nil
 }
 

@@ -114,7 +114,15 @@ func (p *program) askStore(ctx context.Context, r remote, repo *repository.Repos
 		return nil
 	}
 	lacking, err := repo.Lacking(ctx, there)
-	state.Behind = len(lacking)
+	if err != nil {
+		return err
+	}
+	unwanted, err := p.unwanted(ctx, r.Name, repo, repo.At(s))
+	for _, id := range lacking {
+		if !unwanted[id] {
+			state.Behind++
+		}
+	}
 	return err
 }
 
@@ -263,7 +271,11 @@ func (p *program) storeRemove(c *cli.Context) error {
 	if err := os.RemoveAll(gone); err != nil {
 		return err
 	}
+	if err := p.forgetRules(r.Name); err != nil {
+		return err
+	}
 	p.ui.Heading("Removed store %s; the backups in %s are still there", r.Name, r.URL)
 	p.ui.Detail("Add it again: dokku backup:store-add %s '%s'", r.Name, r.URL)
+	p.hourlyChanged(c.Context)
 	return nil
 }

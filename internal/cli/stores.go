@@ -347,11 +347,14 @@ func (p *program) copies() (copies, error) {
 	return c, nil
 }
 
-// of is the state of a backup in each store.
+// of is the state of a backup in each store, those left out whose own retention does not keep it.
 func (c copies) of(id backup.ID) []copyState {
 	var states []copyState
 	for _, name := range c.names {
 		state := copyState{Store: name, Confirmed: c.byStore[name].Confirmed[id]}
+		if state.Confirmed.IsZero() && c.byStore[name].Unwanted[id] {
+			continue
+		}
 		if v, verified := c.byStore[name].Verified[id]; verified {
 			state.Verified = &v
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,8 @@ func (p *program) syncCommand() *cli.Command {
 	return &cli.Command{
 		Name: "sync", ArgsUsage: "[<store>]", Usage: "Send to stores what they lack",
 		Description: `Lists a store, or all of them, and sends the backups that it lacks: only segments that are not there, each backup's manifest last.
-What was cut off goes on where it stopped. Backups that were deleted here stay in the store.`,
+What was cut off goes on where it stopped. Backups that were deleted here stay in the store. Not sent is what the store's own retention would
+remove there, and backups of services whose upload is off.`,
 		UsageText: "dokku backup:sync\ndokku backup:sync offsite",
 		Flags:     []cli.Flag{formatFlag()},
 		Action:    p.sync,
@@ -111,6 +113,47 @@ func (p *program) sendTo(ctx context.Context, repo *repository.Repository, store
 	return results, nil
 }
 
+// sendLacking sends to the stores that lack a backup, as far as is remembered of them.
+func (p *program) sendLacking(ctx context.Context) error {
+	stores, err := p.addressed()
+	if err != nil || len(stores) == 0 {
+		return err
+	}
+	repo, err := p.openRepository(ctx)
+	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*backup.Problem)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	all, err := p.summaries(ctx, repo, here, "")
+	if err != nil {
+		return err
+	}
+	keptHere, err := p.keptHere(all)
+	if err != nil {
+		return err
+	}
+	copies, err := p.copies()
+	if err != nil {
+		return err
+	}
+	lacks := map[string]bool{}
+	for _, s := range all {
+		if !s.Unreadable && !keptHere[s.ID.Service()] {
+			for _, name := range missing(copies.of(s.ID)) {
+				lacks[name] = true
+			}
+		}
+	}
+	stores = slices.DeleteFunc(stores, func(r remote) bool { return !lacks[r.Name] })
+	if len(stores) == 0 {
+		return nil
+	}
+	_, err = p.sendTo(ctx, repo, stores, false)
+	return err
+}
+
 func (p *program) sendToOne(ctx context.Context, repo *repository.Repository, r remote, look bool) (result sent) {
 	began := time.Now()
 	result = sent{Store: r.Name, State: "confirmed"}
@@ -136,6 +179,9 @@ func (p *program) send(ctx context.Context, repo *repository.Repository, r remot
 	mirror.Progress = func(n int64) { progress.Add(int(n)) }
 	if look {
 		mirror.Copy.Looked = time.Time{}
+	}
+	if mirror.Copy.Unwanted, err = p.unwanted(ctx, r.Name, repo, repo.At(s)); err != nil {
+		return err
 	}
 	err = mirror.Sync(ctx)
 	progress.Done()

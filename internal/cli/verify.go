@@ -58,15 +58,15 @@ func (p *program) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v, entries, err := p.verification(c)
-	if err != nil {
-		return err
-	}
 	release, err := p.runs().Share()
 	if err != nil {
 		return err
 	}
 	defer release()
+	v, entries, err := p.verification(c)
+	if err != nil {
+		return err
+	}
 	verdicts := []verdict{}
 	damaged := 0
 	for _, e := range entries {

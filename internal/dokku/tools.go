@@ -176,9 +176,12 @@ func (t *Tools) relay(ctx context.Context, reader *os.File, run func(context.Con
 
 	source := &source{file: reader, ctx: ctx, stall: t.Stall}
 	in := bufio.NewReader(source)
-	var readErr error
-	if _, err := in.Peek(1); err != io.EOF { // nothing at all is the program's own failure, or its own emptiness
+	_, readErr := in.Peek(1)
+	switch readErr {
+	case nil:
 		readErr = read(in)
+	case io.EOF: // nothing at all is the program's own failure, or its own emptiness
+		readErr = nil
 	}
 	if readErr != nil && !source.ended {
 		cancel()

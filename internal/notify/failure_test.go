@@ -29,12 +29,12 @@ func TestHang(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	})
-	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, since the kernel does, and says nothing: no greeting of a mail server
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, since the kernel does, and says nothing: neither TLS nor the greeting of a mail server
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer mute.Close()
-	tell := teller(t, t.TempDir(), receiver(t, "good", good.url("json"), "all"), receiver(t, "hanging", hanging.url("json"), "all"),
+	tell := teller(t, t.TempDir(), receiver(t, "shy", "json+https://"+mute.Addr().String(), "all"), receiver(t, "good", good.url("json"), "all"), receiver(t, "hanging", hanging.url("json"), "all"),
 		receiver(t, "dripping", dripping.url("json"), "all"), receiver(t, "mail", "smtp://"+mute.Addr().String()+"/?from=a@example.org&to=b@example.org", "all"),
 		Receiver{Name: "ping", URL: hanging.url("ping")})
 	begun := time.Now()
@@ -47,10 +47,10 @@ func TestHang(t *testing.T) {
 	} else {
 		t.Logf("took %v", took)
 	}
-	if got, want := good.got(t), []string{"failed f", "recovered over is: failed since 2026-11-21 12:00 UTC", "success s", "warning w"}; !slices.Equal(got, want) {
+	if got, want := good.got(t), []string{"failed f", "recovered over: failed since 2026-11-21 12:00 UTC", "success s", "warning w"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if len(first) != 4 || len(rest) != 0 {
+	if len(first) != 5 || len(rest) != 0 {
 		t.Errorf("got failures %q and %q, want one of each that hangs", first, rest)
 	}
 	if got := len(hanging.posts) + len(dripping.posts); got != 4 { // a document each, a start and an end

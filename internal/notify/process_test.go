@@ -53,7 +53,7 @@ func begin(t *testing.T, dir, url string) *exec.Cmd {
 func TestTwoRuns(t *testing.T) {
 	dir, l := t.TempDir(), listen(t)
 	l.does(func(http.ResponseWriter, *http.Request) { time.Sleep(300 * time.Millisecond) })
-	for _, want := range []string{"warning w", "recovered over is: warning since 2026-11-21 12:00 UTC: w"} {
+	for _, want := range []string{"warning w", "recovered over: warning since 2026-11-21 12:00 UTC: w"} {
 		var runs []*exec.Cmd
 		for range 6 {
 			runs = append(runs, begin(t, dir, l.url("json")))

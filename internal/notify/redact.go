@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// shown stands for what is not shown.
-const shown = "***"
+// hidden stands for what is not shown.
+const hidden = "***"
 
 // shortestSecret is the fewest bytes of a part of an address that are hidden wherever they occur; less would hide ordinary words.
 const shortestSecret = 4
@@ -27,9 +27,9 @@ func mask(kind string, u *url.URL) string {
 	case kind == "smtp":
 		return clean(fmt.Sprintf("smtp://%s to %s", u.Host, strings.Join(append(u.Query()["to"], u.Query()["toaddresses"]...), ",")), longestLine)
 	case showsHost(kind):
-		return clean(fmt.Sprintf("%s://%s/%s", u.Scheme, u.Host, shown), longestLine)
+		return clean(fmt.Sprintf("%s://%s/%s", u.Scheme, u.Host, hidden), longestLine)
 	}
-	return kind + "://" + shown
+	return kind + "://" + hidden
 }
 
 func showsHost(kind string) bool {
@@ -42,12 +42,12 @@ func redact(text, kind string, u *url.URL) string {
 	text = anyURL.ReplaceAllStringFunc(text, func(found string) string {
 		v, err := url.Parse(found)
 		if err != nil {
-			return shown
+			return hidden
 		}
-		return v.Scheme + "://" + v.Host + "/" + shown
+		return v.Scheme + "://" + v.Host + "/" + hidden
 	})
 	for _, secret := range secrets(kind, u) {
-		text = strings.ReplaceAll(text, secret, shown)
+		text = strings.ReplaceAll(text, secret, hidden)
 	}
 	return clean(text, longestWhy)
 }

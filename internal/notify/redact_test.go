@@ -177,7 +177,7 @@ func TestParseEvents(t *testing.T) {
 func FuzzRedact(f *testing.F) {
 	f.Add("Post \"https://x/%s\": refused", "secret-token")
 	f.Fuzz(func(t *testing.T, text, secret string) {
-		if len(secret) < shortestSecret || strings.ContainsAny(secret, "/:,-*. ") || clean(secret, longestWhy) != secret || strings.Contains(shown+"...", secret) {
+		if len(secret) < shortestSecret || strings.ContainsAny(secret, "/:,-*. ") || clean(secret, longestWhy) != secret || strings.Contains(hidden+"...", secret) {
 			return
 		}
 		u := &url.URL{Scheme: "json", Host: "h", User: url.UserPassword("", secret)}

@@ -2,7 +2,7 @@ package notify
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"mime"
 	"net/url"
 	"slices"
@@ -20,10 +20,10 @@ type service struct {
 // newService refuses what the library does not understand, or would log in to at once, or print.
 func newService(kind string, u *url.URL) (sender, error) {
 	if kind == "logger" {
-		return nil, fmt.Errorf("it sends nothing")
+		return nil, errors.New("it sends nothing")
 	}
 	if kind == "matrix" && u.User.Username() != "" {
-		return nil, fmt.Errorf("give an access token instead of a user and a password: matrix://:token@host/?rooms=...")
+		return nil, errors.New("give an access token instead of a user and a password, as in matrix://:TOKEN@host/?rooms=ROOM")
 	}
 	s := service{kind, u}
 	if _, err := s.locate(); err != nil {

@@ -179,7 +179,7 @@ func (t *Teller) recovered(s *state, about Event, over []*trouble) []message {
 	if len(m.to) == 0 {
 		return nil
 	}
-	e.Why = "over is: " + strings.Join(ended, "; ")
+	e.Why = "over: " + strings.Join(ended, "; ")
 	m.Event = e
 	return []message{m}
 }
@@ -262,7 +262,7 @@ func (t *Teller) one(ctx context.Context, r *target, m message) delivery {
 		return delivery{message: m, outcome: unreachable, why: "no time was left"}
 	}
 	outcome, why := r.tell(ctx, m.Event)
-	if outcome == unknown {
+	if outcome == unknown || ctx.Err() != nil {
 		t.mu.Lock()
 		t.silent[r.Name] = time.Now()
 		t.mu.Unlock()

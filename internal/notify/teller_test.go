@@ -113,7 +113,7 @@ type step struct {
 
 // TestTold: what happens is told each time; what lasts once, and again after a day; what is over once.
 func TestTold(t *testing.T) {
-	const over = "recovered over is: "
+	const over = "recovered over: "
 	since := func(kind, what string) string { return kind + " since 2026-11-21 12:00 UTC: " + what }
 	for name, tt := range map[string]struct {
 		events string
@@ -163,6 +163,11 @@ func TestTold(t *testing.T) {
 			{},
 			{event: event(Failed, "f", noon), want: []string{"failed f"}},
 			{event: event(Success, "made", noon), want: []string{over + "failed since 2026-11-21 12:00 UTC"}},
+		}},
+		"who hears of no end hears of the next beginning": {events: "warning", steps: []step{
+			{holding: []string{"warning w"}, want: []string{"warning w"}},
+			{},
+			{after: time.Hour, holding: []string{"warning w"}, want: []string{"warning w"}},
 		}},
 		"who refused is asked again later": {steps: []step{
 			{status: 503, holding: []string{"warning w"}, want: []string{"warning w"}},
@@ -275,4 +280,3 @@ func TestPing(t *testing.T) {
 		t.Errorf("got body %q, want the subject in it", body)
 	}
 }
-

@@ -36,7 +36,7 @@ func (s *Sizes) Add(ctx context.Context, r *Repository, ids []backup.ID) error {
 				return nil
 			}
 			if err == nil {
-				s.note(id, m)
+				s.Note(m)
 			}
 			return err
 		})
@@ -44,7 +44,8 @@ func (s *Sizes) Add(ctx context.Context, r *Repository, ids []backup.ID) error {
 	return group.Wait()
 }
 
-func (s *Sizes) note(id backup.ID, m *backup.Manifest) {
+// Note notes the segments of a backup.
+func (s *Sizes) Note(m *backup.Manifest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	segments := distinct(m)
@@ -58,7 +59,7 @@ func (s *Sizes) note(id backup.ID, m *backup.Manifest) {
 		}
 		numbers[i] = n
 	}
-	s.of[id] = numbers
+	s.of[m.ID] = numbers
 }
 
 // Of is how many bytes the segments of these backups take, each counted once. A backup that was not added takes nothing.

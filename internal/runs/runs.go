@@ -65,7 +65,11 @@ func (r *Runs) Begin(service string) (*Run, error) {
 	if died, ok := read(lock); ok {
 		died.Failed = "it was killed, or the host went down"
 		run.Died = &died
-		if err := r.remember(died); err != nil {
+		err := r.remember(died)
+		if err == nil {
+			err = lock.Truncate(0) // else it would be taken for the record of this run until that is announced
+		}
+		if err != nil {
 			return nil, errors.Join(err, lock.Close())
 		}
 	}
@@ -89,7 +93,7 @@ func held(service string, lock *os.File) error {
 	if record, ok := read(lock); ok {
 		message = fmt.Sprintf("a backup of %s has been running since %s (process %d, %d %% done)",
 			service, record.Started.Local().Format("15:04"), record.PID, record.Percent)
-		stop = fmt.Sprintf("wait for it, or stop it: kill -INT %d", record.PID)
+		stop = "wait for it, or stop it: dokku backup:cancel " + service
 	}
 	return &backup.Problem{Message: message, Hints: []string{stop}, Code: backup.ExitLocked}
 }

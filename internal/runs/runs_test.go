@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,8 +89,8 @@ func TestOneRunOfAService(t *testing.T) {
 	if problem.Message != want {
 		t.Errorf("got  %q\nwant %q", problem.Message, want)
 	}
-	if got := strings.Join(problem.Hints, ""); !strings.Contains(got, "kill -INT 4711") {
-		t.Errorf("hints: got %q, want the way to stop process 4711", got)
+	if got := strings.Join(problem.Hints, ""); !strings.Contains(got, "dokku backup:cancel herd") {
+		t.Errorf("hints: got %q, want the way to stop it", got)
 	}
 	other := begin(t, r, "herd-2", 0)
 	for _, run := range []*Run{other, first} {
@@ -261,5 +263,38 @@ func TestForget(t *testing.T) {
 	}
 	if failed, err := r.Failed("db"); len(failed) > 0 || err != nil {
 		t.Errorf("got %v %v, want nothing left", failed, err)
+	}
+}
+
+// TestCancel ends a process that holds the lock of a run, and none that a dead run's record names.
+func TestCancel(t *testing.T) {
+	r := &Runs{Dir: t.TempDir()}
+	if _, ok, err := r.Cancel(t.Context(), "db"); ok || err != nil {
+		t.Errorf("without a run: got %v %v, want none", ok, err)
+	}
+	die(t, begin(t, r, "db", 0)) // its record names process 4711
+
+	run, err := r.Begin("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if record, ok, err := r.UnderWay("db"); ok || err != nil {
+		t.Errorf("before it is announced: got %+v %v, want none", record, err)
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT)
+	defer signal.Stop(interrupted)
+	if err := run.Announce(Record{ID: backup.NewID("db", noon), Service: "postgres:db", PID: os.Getpid(), Started: noon}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		<-interrupted
+		if err := run.End(errors.New("it was interrupted")); err != nil {
+			t.Error(err)
+		}
+	}()
+	record, ok, err := r.Cancel(t.Context(), "db")
+	if !ok || err != nil || record.ID != run.ID {
+		t.Errorf("got %+v %v %v, want run %s", record, ok, err, run.ID)
 	}
 }

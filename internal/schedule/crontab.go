@@ -13,7 +13,13 @@ const ahead = 400 * 24 * time.Hour
 // which any of them fires, and the full hour, when what was missed is caught up.
 func Minutes(timings []Timing, zone *time.Location, now time.Time) string {
 	found := map[int]bool{0: true}
+	seen := map[string]bool{} // many services may have one timing, and a year takes a moment
 	for _, t := range timings {
+		key := t.text + " " + t.zone.String()
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
 		for at := t.Next(now); !at.IsZero() && at.Sub(now) < ahead && len(found) < 60; at = t.Next(at) {
 			found[at.In(zone).Minute()] = true
 		}

@@ -82,7 +82,7 @@ func (s Store) hold(one Schedule) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take schedule %s: %w", one, err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := tryLock(lock); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = nil
 		}
@@ -93,6 +93,17 @@ func (s Store) hold(one Schedule) (*Run, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return run, nil
+}
+
+// tryLock takes the lock if nobody runs. It tries for a moment, since running holds a free lock while it looks at it.
+func tryLock(lock *os.File) error {
+	for try := 1; ; try++ {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil || try == 5 {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func (r *Run) begin(now time.Time) (*Run, error) {
@@ -116,7 +127,7 @@ func (r *Run) End(now time.Time, o Outcome) error {
 
 func (r *Run) save() error {
 	if _, err := os.Stat(r.store.path(r.Service, r.Name, scheduleSuffix)); err != nil {
-		return nil //nolint:nilerr // removed meanwhile: what is known of its runs goes with it
+		return nil // removed meanwhile: what is known of its runs goes with it
 	}
 	if err := write(r.store.path(r.Service, r.Name, stateSuffix), r.state); err != nil {
 		return fmt.Errorf("note the run of schedule %s: %w", r.Schedule, err)

@@ -25,6 +25,15 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$`)
 // ValidName tells whether a schedule can have this name.
 func ValidName(name string) bool { return validName.MatchString(name) }
 
+// Words is what happens when, as it was written, and in which zone.
+func (s Schedule) Words() string {
+	words := s.When + " (" + s.Zone + ")"
+	if s.Practice {
+		words = "practice " + words
+	}
+	return words
+}
+
 // String is the service and the name.
 func (s Schedule) String() string { return s.Service + " " + s.Name }
 

@@ -22,7 +22,7 @@ import (
 //   - a line that names every hour (30 * * * *) fires every real hour: not in an hour that is skipped, and twice in one that is doubled;
 //   - any other names times of the day: one that is skipped fires when the clock has been set forward, one that is doubled at its first pass.
 type Timing struct {
-	words     string
+	text      string // its cron line
 	zone      *time.Location
 	line      *cron.SpecSchedule // in a zone whose clock is never set
 	everyHour bool
@@ -31,7 +31,7 @@ type Timing struct {
 // presets are the words for a cron line.
 var presets = map[string]string{"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 0", "monthly": "0 0 1 * *"}
 
-// atTime is "at 03:30", "at 03:30,15:30 on mon-fri,sun".
+// atTime is "at 03:30" and "at 03:30 on mon-fri,sun".
 var atTime = regexp.MustCompile(`^at ([0-9]{1,2}):([0-9]{2})(?: on ((?:[a-z]+[,-])*[a-z]+))?$`)
 
 // field is one of a cron line (crontab(5)). The signs ; and %, which mean something to Dokku and to cron, are in none.
@@ -67,8 +67,7 @@ func Parse(when, zone string) (Timing, error) {
 		return Timing{}, fmt.Errorf("cron line %q has no fields", when)
 	}
 	line.Location = time.UTC
-	t := Timing{words: strings.Join(strings.Fields(when), " ") + " (" + zone + ")", zone: location, line: line}
-	t.everyHour = line.Hour&allHours == allHours
+	t := Timing{text: text, zone: location, line: line, everyHour: line.Hour&allHours == allHours}
 	if t.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		return Timing{}, fmt.Errorf("%q never comes", when)
 	}
@@ -128,12 +127,6 @@ func atLine(text string) (string, error) {
 	}
 	return fmt.Sprintf("%d %d * * %s", clock.Minute(), clock.Hour(), days), nil
 }
-
-// Words is when it fires as a person wrote it, with the zone.
-func (t Timing) Words() string { return t.words }
-
-// Zone is the zone of its times.
-func (t Timing) Zone() *time.Location { return t.zone }
 
 // Next is the first time after a time that it fires, in its zone; zero when there is none.
 //

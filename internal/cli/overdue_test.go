@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/notify"
+	"github.com/dokku-backup/dokku-backup/internal/schedule"
+	"github.com/dokku-backup/dokku-backup/internal/settings"
+	"github.com/dokku-backup/dokku-backup/internal/ui"
+)
+
+// TestOverdue is the dead-man's switch: whether a newest good backup of some age is too old, for an owner's setting or by a schedule.
+func TestOverdue(t *testing.T) {
+	const none = -1
+	tests := []struct {
+		name      string
+		age       time.Duration // of the newest good backup at noon; none for no backup
+		schedule  string        // made a week ago
+		practice  bool
+		after     string // alert-after
+		automatic string
+		want      string // the problem; "" for none
+		told      bool
+	}{
+		{"nobody expects one", 900 * time.Hour, "", false, "", "", "", false},
+		{"never backed up, nobody expects it", none, "", false, "", "", "no good backup", false},
+		{"never backed up, as was asked for", none, "daily", false, "", "", "no good backup", true},
+		{"daily, made at midnight", 12 * time.Hour, "daily", false, "", "", "", false},
+		{"daily, made before it", 13 * time.Hour, "daily", false, "", "", "no good backup since its schedule was last due", true},
+		{"hourly, two tries of an hour may still be under way", 2*time.Hour + 30*time.Minute, "hourly", false, "", "", "", false},
+		{"hourly, they are over", 4 * time.Hour, "hourly", false, "", "", "no good backup since its schedule was last due", true},
+		{"a schedule of practice runs", 900 * time.Hour, "daily", true, "", "", "", false},
+		{"switched off", 900 * time.Hour, "daily", false, "", "off", "", false},
+		{"set, younger", 35 * time.Hour, "", false, "36h", "", "", false},
+		{"set, older", 37 * time.Hour, "", false, "36h", "", "no good backup newer than 36h", true},
+		{"set in days", 49 * time.Hour, "", false, "2d", "", "no good backup newer than 2d", true},
+		{"set, longer than the schedule", 30 * time.Hour, "daily", false, "2d", "", "", false},
+		{"set off", 900 * time.Hour, "daily", false, "off", "", "", false},
+		{"set off, never backed up", none, "daily", false, "off", "", "no good backup", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &program{host: dokku.New([]string{"DOKKU_LIB_ROOT=" + t.TempDir()}), ui: ui.New(&strings.Builder{}, true)}
+			for key, value := range map[string]string{"alert-after": tt.after, "automatic": tt.automatic} {
+				if err := p.settingsStore().Set(settings.Service("db"), key, value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.schedule != "" {
+				one := schedule.Schedule{Service: "postgres:db", Name: "s", When: tt.schedule, Zone: "UTC", Practice: tt.practice, Created: noon.AddDate(0, 0, -7)}
+				if err := p.schedules().Put(one); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := &serviceStatus{Service: "postgres:db"}
+			if tt.age != none {
+				s.lines = []line{{ID: backup.NewID("db", noon.Add(-tt.age)), CreatedAt: noon.Add(-tt.age)}}
+			}
+			if err := p.judge(s, noon); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, problem := range s.Problems {
+				if problem.Kind == notify.NoGoodBackup {
+					got += problem.What
+				}
+			}
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if told := len(p.lasting(s)) > 0; told != tt.told {
+				t.Errorf("told: got %v, want %v", told, tt.told)
+			}
+		})
+	}
+}
+
+// TestCronSilent has a schedule that was made at noon, and cron that did or did not look at it since.
+func TestCronSilent(t *testing.T) {
+	p := &program{host: dokku.New([]string{"DOKKU_LIB_ROOT=" + t.TempDir()})}
+	silent := func(after time.Duration, want string) {
+		t.Helper()
+		if got := p.cronSilent(noon.Add(after)); got != want {
+			t.Errorf("after %s: got %q, want %q", after, got, want)
+		}
+	}
+	silent(100*time.Hour, "") // there is no schedule
+	if err := p.schedules().Put(schedule.Schedule{Service: "postgres:db", Name: "s", When: "daily", Zone: "UTC", Created: noon}); err != nil {
+		t.Fatal(err)
+	}
+	silent(2*time.Hour, "")
+	silent(3*time.Hour, "cron has never looked at the schedules")
+	if err := p.schedules().Beat(noon.Add(3 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	silent(5*time.Hour, "")
+	silent(6*time.Hour, "cron has not looked at the schedules since "+noon.Add(3*time.Hour).Local().Format("2006-01-02 15:04"))
+}
