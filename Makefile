@@ -57,6 +57,7 @@ bench: sandbox ## measure against the goals of DESIGN.md
 	test/setup test bench
 	test/bench
 	test/bench-sync
+	test/bench-list
 
 e2e: ## run the acceptance scripts on this host's real Dokku
 	test/run --host

@@ -26,6 +26,9 @@ tidy() {
     for name in $(timeout "$limit" docker network ls --format '{{.Name}}' | grep "^$P"); do
       timeout "$limit" docker network rm "$name"
     done
+    for name in "$data/schedules/postgres:$P"*; do
+      timeout "$limit" dokku backup:unschedule "${name##*/}" --all
+    done
     for name in "$data"/stores/*-"${P//[^a-z0-9]/}"; do
       timeout "$limit" dokku backup:store-remove "${name##*/}"
     done

@@ -54,7 +54,7 @@ if [[ $MODE == host ]]; then
   skip "the exit code of backup:status: this host has services of its own"
 else
   expect_exit 0 dokku backup:status
-  holds "status" "$out" "postgres:$db"
+  holds "status" "$out" " $db "
 fi
 
 expect_exit 0 dokku backup:verify "$first"

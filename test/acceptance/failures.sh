@@ -111,7 +111,7 @@ expect_exit 11 dokku backup:create "$db"
 pid=$(told "$db" pid)
 holds "stderr of a second run" "$err" " !     a backup of $db has been running since "
 holds "stderr of a second run" "$err" "(process $pid, "
-holds "stderr of a second run" "$err" "kill -INT $pid"
+holds "stderr of a second run" "$err" "dokku backup:cancel $db"
 expect_exit 11 dokku backup:delete "$id" --yes
 holds "stderr of delete beside a run" "$err" " !     a backup or a verify is running; nothing was deleted"
 expect_exit 0 dokku backup:verify "$id" --quiet

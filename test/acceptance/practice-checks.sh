@@ -36,7 +36,7 @@ holds "list" "$(timeout "$limit" dokku backup:list "$db" | sed -n 2p)" "PRACTICE
 expect_exit 0 dokku backup:info "$id"
 holds "info" "$(reported practised)" "FAILED"
 expect_exit 3 dokku backup:status
-holds "status" "$(grep " postgres:$db " <<<"$out")" "practice of $id failed: "
+holds "status" "$(grep " $db " <<<"$out")" "practice of $id failed: "
 for key in check-sql check-http health-path; do
   quietly dokku backup:set "$db" "$key"
 done

@@ -32,7 +32,7 @@ holds "list" "$(sed -n 2p <<<"$out")" "complete, practised $took"
 expect_exit 0 dokku backup:info "$id"
 holds "info" "$(reported practised)" "passed, restored in $took"
 expect_exit 0,3 dokku backup:status
-holds "status" "$(grep " postgres:$db " <<<"$out")" " ago, $took"
+holds "status" "$(grep " $db " <<<"$out")" " ago, $took"
 
 # For a program, and as a file.
 practise 0 --quiet --format json --report "$WORK/report"
