@@ -11,7 +11,7 @@ RELEASED := CHANGELOG.md LICENSE README.md commands doc hooks install plugin.tom
 export GOFLAGS := -trimpath
 export CGO_ENABLED := 0
 
-.PHONY: help build sandbox test test-raced test-clouds race lint fmt bench e2e demo release clean
+.PHONY: help build sandbox test test-raced test-unraced race lint fmt bench e2e demo release clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
@@ -24,7 +24,7 @@ sandbox: ## build bin/sandbox, a stand-in Dokku host
 
 test: ## run every test, acceptance scripts included (those on Docker where an engine answers)
 	test/setup test
-	$(MAKE) --jobs=2 --output-sync=target test-raced test-clouds
+	$(MAKE) --jobs=2 --output-sync=target test-raced test-unraced
 	test/plugin
 	$(MAKE) sandbox
 	test/run
@@ -33,8 +33,8 @@ test: ## run every test, acceptance scripts included (those on Docker where an e
 test-raced:
 	CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -vxF "$$(test/cloud-packages)")
 
-test-clouds:
-	go test -timeout 15m $$(test/cloud-packages)
+test-unraced:
+	go test -timeout 15m $$(test/cloud-packages) ./internal/schedule
 
 race: ## run every Go test with the race detector: `test` leaves out the packages for which that compiles rclone's clouds anew
 	test/setup test

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -132,7 +134,7 @@ func (x *examination) permissions() {
 	}
 	found := len(x.findings)
 	if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != os.Geteuid() {
-		x.wrong("permissions", "chown --recursive dokku:dokku "+data+" # as root", "%s belongs to user %d, not to %d, who makes backups", data, owner, os.Geteuid())
+		x.wrong("permissions", "chown --recursive dokku:dokku "+data+" # as root", "%s belongs to user %s, not to %s, who makes backups", data, userName(int(owner)), userName(os.Geteuid()))
 	}
 	for _, path := range []string{x.keyPath(), x.repositoryPath()} {
 		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
@@ -145,8 +147,16 @@ func (x *examination) permissions() {
 		}
 	}
 	if len(x.findings) == found {
-		x.fine("permissions", "only user %d reads what is kept in %s", os.Geteuid(), data)
+		x.fine("permissions", "only user %s reads what is kept in %s", userName(os.Geteuid()), data)
 	}
+}
+
+// userName is the name of a user, or the number of one that has none.
+func userName(id int) string {
+	if u, err := user.LookupId(strconv.Itoa(id)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(id)
 }
 
 // services sees that all services run, since one that is stopped cannot be backed up, and on the image of their newest backup.

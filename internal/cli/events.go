@@ -47,9 +47,20 @@ func (p *program) hourly(ctx context.Context) {
 	}
 }
 
-// look tells what lasts, of one service or of all, and writes the metrics of all.
+// look tells what lasts, of one service or of all, and writes the metrics of all. Where nobody is to be told and no metrics are written, it
+// does nothing: asking Dokku for all services takes a while.
 func (p *program) look(ctx context.Context, only string) error {
-	h, err := p.assess(ctx, "")
+	file, err := p.hostSetting("metrics-file")
+	if err != nil {
+		return err
+	}
+	assessed := only
+	if file != "" {
+		assessed = ""
+	} else if receivers, err := p.receivers(); err == nil && len(receivers) == 0 {
+		return nil
+	}
+	h, err := p.assess(ctx, assessed)
 	if err != nil {
 		return err
 	}

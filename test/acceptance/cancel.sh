@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: see test/run.
 # cancel ends a run as Ctrl-C does; logs shows what a run said, also one that failed; a scheduled run that stalls is begun once more.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"

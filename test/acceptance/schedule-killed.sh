@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: see test/run.
 # What goes wrong with a schedule leaves no silent gap: a host that was down, a run that is killed, two at once, a service that is gone,
 # a log that cannot be written, and cron's bare environment.
 # shellcheck source=../lib.sh

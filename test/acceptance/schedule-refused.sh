@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: the engine does not matter to it.
 # What cannot be scheduled is refused with one clear line and the way out, and nothing is changed.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: the engine does not matter to it.
 # Settings and reports in Dokku's manner: its words, defaults, what is refused, and what is said of contradictions.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"

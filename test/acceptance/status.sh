@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Not with --docker by default: the engine does not matter to it.
 # status and doctor, on a host of their own: what they say of good and of bad times, and that what they say to do helps.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
