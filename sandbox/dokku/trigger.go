@@ -107,6 +107,9 @@ func (h *Host) putCrontab(tasks string) error {
 		return nil
 	}
 	text := fmt.Sprintf(crontabHead, h.path("bin")) + tasks
+	if engine := os.Getenv("DOCKER_HOST"); engine != "" { // a host's engine is where docker looks by itself
+		text = "DOCKER_HOST=" + engine + "\n" + text
+	}
 	return os.WriteFile(h.path("crontab"), []byte(text), 0o600)
 }
 

@@ -26,7 +26,7 @@ made() { backups "$db" | wc -l; }
 
 # Cron's environment is bare. What was missed is caught up once.
 missed
-quietly env -i PATH="$PATH" HOME="$HOME" dokku backup:schedule-run --log
+quietly env -i PATH="$PATH" HOME="$HOME" ${DOCKER_HOST:+DOCKER_HOST="$DOCKER_HOST"} dokku backup:schedule-run --log
 equal "what it prints" "$out$err" ""
 equal "backups after three days" "$(made)" 1
 equal "for when" "$(last at)" "$(date -u +%FT00:00:00Z)"
@@ -74,7 +74,7 @@ quietly dokku backup:schedule-run
 missed
 lock "$db" cows
 start "$db"
-until_true "run" announced "$db"
+until_true "dump" waits_for_lock "$db"
 timeout 150 dokku backup:schedule-run >"$WORK/waited" 2>&1 &
 waiting=$!
 sleep 1
