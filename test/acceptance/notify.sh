@@ -4,63 +4,9 @@
 # refuses delays a backup by 10 s at most and changes nothing else; no secret of a URL shows anywhere.
 # shellcheck source=../lib.sh
 . "$ROOT/test/lib.sh"
+# shellcheck source=../told.sh
+. "$ROOT/test/told.sh"
 db=${P}db
-mark=${P//[^a-z0-9]/}
-
-# begin KIND: a server beside those that run already; its facts become variables, and $pid names all of them.
-begin() {
-  local facts before=${pid:-}
-  mkdir -p "$WORK/$1"
-  facts=$("$ROOT/test/servers" "$1" "$WORK/$1")
-  eval "$facts"
-  # shellcheck disable=SC2154 # of the server
-  heard=$received pid="$before $pid"
-}
-begin webhook
-hook=$endpoint hooks=$heard
-begin smtp
-mails=$heard
-# shellcheck disable=SC2154 # of the server
-mail="smtp://$user:$password@127.0.0.1:$secure_port/?from=dokku@example.org&to=ops@example.org&skiptlsverify=yes"
-
-# documents: the events that the webhook heard of since the last call, pings those of the check, letters the subjects of mails.
-take() {
-  local file
-  for file in "$hooks"/[0-9][0-9][0-9][0-9]; do
-    [[ -e $file ]] || continue
-    cat "$file" && echo
-    rm "$file"
-  done >"$WORK/taken"
-}
-documents() { python3 -c '
-import json, sys
-for line in open(sys.argv[1]):
-    post = json.loads(line)
-    if post["path"].startswith("/ok/") and post["type"] == "application/json":
-        event = json.loads(post["body"])
-        print(event["event"], event.get("service", "-"), event["what"])' "$WORK/taken"; }
-pings() { python3 -c '
-import json, sys
-for line in open(sys.argv[1]):
-    path = json.loads(line)["path"].split("?")[0]
-    if path.startswith("/ok-ping/"):
-        print(path.removeprefix("/ok-ping/canary-uuid") or "/")' "$WORK/taken"; }
-letters() {
-  local file
-  for file in "$mails"/[0-9][0-9][0-9][0-9]; do
-    [[ -e $file ]] || continue
-    sed -n 's/^Subject: \(.*\)\r$/\1/p' "$file"
-    rm "$file"
-  done
-}
-# heard WHAT DOCUMENTS PINGS LETTERS: each a line an event.
-heard() {
-  take
-  equal "$1: documents" "$(documents)" "$2"
-  equal "$1: pings" "$(pings)" "$3"
-  equal "$1: mails" "$(letters)" "$4"
-}
-host=$(hostname)
 
 # Before there is a key, a URL cannot be sealed.
 service "$db"
@@ -71,10 +17,7 @@ if [[ $MODE != host ]]; then
 fi
 backup "$db"
 
-quietly dokku backup:notify-add "hook-$mark" "json+$hook/ok/canary-token" --events all --service "$db"
-quietly dokku backup:notify-add "check-$mark" "ping+$hook/ok-ping/canary-uuid" --service "$db"
-timeout "$limit" dokku backup:notify-add "mail-$mark" --url-stdin --service "postgres:$db" <<<"$mail" 2>"$WORK/err"
-lacks "notify-add" "$(<"$WORK/err")" "$password"
+receivers "$db"
 
 # What is wrong is said in a line that holds no secret, and nothing is kept.
 refused() {
