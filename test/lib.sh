@@ -36,6 +36,7 @@ tidy() {
       timeout "$limit" dokku backup:unpin "$name"
       timeout "$limit" dokku backup:delete "$name" --yes
     done
+    rm --force "${DOKKU_LOGS_DIR:-/var/log/dokku}/backup/$P"*
   fi >/dev/null 2>&1 </dev/null
   exit "$status"
 }

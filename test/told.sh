@@ -2,8 +2,6 @@
 # shellcheck shell=bash
 : "${ROOT:?test/lib.sh comes first}" "${WORK:?}" "${P:?}"
 mark=${P//[^a-z0-9]/}
-# shellcheck disable=SC2034 # for the scripts
-host=$(hostname)
 
 # begin KIND: a server beside those that run already; its facts become variables, and $pid names all of them.
 begin() {

@@ -14,6 +14,7 @@ kinds() { documents | cut -d ' ' -f 1; }
 service "$db"
 sql "$db" <<<"CREATE TABLE cows AS SELECT generate_series(1, 1000) i"
 backup "$db"
+host=$(field host.name)
 receivers "$db"
 
 # A practice run.

@@ -16,6 +16,7 @@ if [[ $MODE != host ]]; then
   holds "without a repository" "$err" "make a first backup: dokku backup:create"
 fi
 backup "$db"
+host=$(field host.name)
 
 receivers "$db"
 
