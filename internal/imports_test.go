@@ -18,7 +18,7 @@ const module = "github.com/dokku-backup/dokku-backup"
 // adapter knows another; the store contract itself is one of backup's interfaces. A package below a part (store/local) belongs to that part.
 var allowed = map[string][]string{
 	"cli": {
-		"backup", "capture", "code", "datastore", "dokku", "metrics", "notify", "postgres", "repository", "restore", "runs", "schedule", "settings", "store",
+		"atomicfile", "backup", "capture", "code", "datastore", "dokku", "metrics", "notify", "postgres", "repository", "restore", "runs", "schedule", "settings", "store",
 		"ui",
 	},
 	"capture":    {"backup"},
@@ -29,10 +29,11 @@ var allowed = map[string][]string{
 	"code":       {"backup"},
 	"repository": {"backup", "store"},
 	"runs":       {"backup"},
-	"schedule":   {"backup"},
-	"notify":     {"backup"},
+	"schedule":   {"atomicfile", "backup"},
+	"notify":     {"atomicfile", "backup"},
 	"metrics":    {},
-	"settings":   {},
+	"settings":   {"atomicfile"},
+	"atomicfile": {},
 	"store":      {"backup"},
 	"backup":     {},
 	"ui":         {},

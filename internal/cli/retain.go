@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
@@ -169,7 +170,7 @@ func (p *program) keepRetention(service string, done retained) error {
 	}
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = writeJSON(path, retentionFailure{told(done.failed).Message, done.at, time.Now().UTC().Truncate(time.Second)})
+		err = atomicfile.ReplaceJSON(path, retentionFailure{told(done.failed).Message, done.at, time.Now().UTC().Truncate(time.Second)})
 	}
 	if err != nil {
 		return fmt.Errorf("keep the failure of retention: %w", err)

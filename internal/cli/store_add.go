@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/store"
@@ -285,7 +286,7 @@ func (a *adding) settleWriter(ctx context.Context) error {
 // keep writes what is kept of the store, all of it or nothing.
 func (a *adding) keep() error {
 	if a.known {
-		return writeJSON(a.remotePath(a.Name, remoteFile), a.remote)
+		return atomicfile.ReplaceJSON(a.remotePath(a.Name, remoteFile), a.remote)
 	}
 	sealed, err := a.repo.Seal(secretsName(a.Name), a.secrets)
 	if err != nil {
@@ -295,7 +296,7 @@ func (a *adding) keep() error {
 	if err := errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o700)); err != nil {
 		return err
 	}
-	err = errors.Join(replaceFile(folder+"/"+secretsFile, sealed), writeJSON(folder+"/"+remoteFile, a.remote))
+	err = errors.Join(atomicfile.Replace(folder+"/"+secretsFile, sealed), atomicfile.ReplaceJSON(folder+"/"+remoteFile, a.remote))
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(folder))
 	}

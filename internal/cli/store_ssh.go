@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/store/sftp"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
@@ -103,7 +104,7 @@ func (a *adding) pendingKey() (public string, isNew bool, err error) {
 		return "", false, err
 	}
 	// The public half first: a key whose public half is not known is of no use.
-	if err := errors.Join(replaceFile(path+".pub", []byte(public+"\n")), replaceFile(path, private)); err != nil {
+	if err := errors.Join(atomicfile.Replace(path+".pub", []byte(public+"\n")), atomicfile.Replace(path, private)); err != nil {
 		return "", false, err
 	}
 	a.secrets["key"] = string(private)

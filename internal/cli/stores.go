@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/store"
@@ -155,7 +156,7 @@ func (p *program) resealSecrets(repo *repository.Repository) error {
 		if err != nil {
 			return err
 		}
-		if err := replaceFile(p.remotePath(r.Name, secretsFile), sealed); err != nil {
+		if err := atomicfile.Replace(p.remotePath(r.Name, secretsFile), sealed); err != nil {
 			return err
 		}
 	}
@@ -267,28 +268,7 @@ func (p *program) remembered(name string) (*repository.Copy, error) {
 }
 
 func (p *program) remember(name string, c *repository.Copy) error {
-	return writeJSON(p.remotePath(name, copyFile), c)
-}
-
-// writeJSON replaces a private file, so that a crash leaves the old one or the new one.
-func writeJSON(path string, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return replaceFile(path, append(text, '\n'))
-}
-
-func replaceFile(path string, content []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil { // a full disk leaves the old one
-		return errors.Join(err, os.Remove(path+".new"))
-	}
-	return os.Rename(path+".new", path)
+	return atomicfile.ReplaceJSON(p.remotePath(name, copyFile), c)
 }
 
 // self is this host as stores know it. Its id is made at the first use.
@@ -297,7 +277,7 @@ func (p *program) self() (repository.Host, error) {
 	id, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		id = []byte(rand.Text() + "\n")
-		err = replaceFile(path, id)
+		err = atomicfile.Replace(path, id)
 	}
 	if err != nil {
 		return repository.Host{}, fmt.Errorf("read this host's id: %w", err)
