@@ -17,6 +17,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/schedule"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
@@ -71,10 +72,10 @@ func (p *program) doctor(c *cli.Context) error {
 	x.docker()
 	x.permissions()
 	if x.health, err = p.assess(c.Context, ""); err != nil {
-		x.wrong("backups", "", "how they stand cannot be told: %s", told(err).Message)
+		x.wrong("backups", "", "how they stand cannot be told: %s", repository.Told(err).Message)
 		x.health = &health{}
 	}
-	for _, check := range []func(){x.services, x.disk, x.clock, x.cron, x.stores, x.key, x.rules, x.practice, x.notifications, x.backups} {
+	for _, check := range []func(){x.services, x.disk, x.clock, x.cron, x.askStores, x.key, x.rules, x.practice, x.notifications, x.backups} {
 		check()
 	}
 	if c.Context.Err() != nil {
@@ -107,7 +108,7 @@ func (p *program) printFindings(all []finding) {
 func (x *examination) dokku() {
 	v, err := x.host.Version(x.ctx)
 	if err != nil {
-		x.wrong("dokku", strings.Join(told(err).Hints, "; "), "%s", told(err).Message)
+		x.wrong("dokku", strings.Join(repository.Told(err).Hints, "; "), "%s", repository.Told(err).Message)
 		return
 	}
 	x.fine("dokku", "%s, plugin %s", v, version)
@@ -116,7 +117,7 @@ func (x *examination) dokku() {
 func (x *examination) docker() {
 	v, err := x.host.EngineVersion(x.ctx)
 	if err != nil {
-		x.wrong("docker", "systemctl status docker", "its engine does not answer: %s", told(err).Message)
+		x.wrong("docker", "systemctl status docker", "its engine does not answer: %s", repository.Told(err).Message)
 		return
 	}
 	x.fine("docker", "%s", v)
@@ -153,7 +154,7 @@ func (x *examination) permissions() {
 func (x *examination) services() {
 	all, err := x.host.Services(x.ctx)
 	if err != nil {
-		x.wrong("services", "", "%s", told(err).Message)
+		x.wrong("services", "", "%s", repository.Told(err).Message)
 		return
 	}
 	all = slices.DeleteFunc(all, func(s dokku.Service) bool { return s.Type != "postgres" })
@@ -172,7 +173,7 @@ func (x *examination) services() {
 	for i, s := range all {
 		switch {
 		case failed[i] != nil:
-			x.wrong("services", "", "%s: %s", s, told(failed[i]).Message)
+			x.wrong("services", "", "%s: %s", s, repository.Told(failed[i]).Message)
 		case !infos[i].Running():
 			x.wrong("services", fmt.Sprintf("dokku %s:start %s", s.Type, s.Name), "%s is stopped: no backup of it can be made", s)
 		default:
@@ -267,11 +268,11 @@ func (x *examination) clock() {
 	}
 }
 
-// stores asks each store what it has.
-func (x *examination) stores() {
-	all, err := x.remotes()
+// askStores asks each store what it has.
+func (x *examination) askStores() {
+	all, err := x.stores().All()
 	if err != nil {
-		x.wrong("stores", "", "%s", told(err).Message)
+		x.wrong("stores", "", "%s", repository.Told(err).Message)
 		return
 	}
 	if len(all) == 0 {
@@ -284,7 +285,7 @@ func (x *examination) stores() {
 		case errors.Is(err, fs.ErrNotExist):
 			x.fine("stores", "%s waits for the first backup", r.Name)
 		case err != nil:
-			x.wrong("stores", "dokku backup:store-check "+r.Name, "%s: %s", r.Name, told(err).Message)
+			x.wrong("stores", "dokku backup:store-check "+r.Name, "%s: %s", r.Name, repository.Told(err).Message)
 		case state.State == "unreachable":
 			x.wrong("stores", "dokku backup:store-check "+r.Name, "%s cannot be reached: %s", r.Name, state.Why)
 		case state.State == "behind":
@@ -303,7 +304,7 @@ func (x *examination) key() {
 		return
 	}
 	if err != nil {
-		x.wrong("key", "", "%s", told(err).Message)
+		x.wrong("key", "", "%s", repository.Told(err).Message)
 		return
 	}
 	shown, at := x.kitShown()
@@ -361,7 +362,7 @@ func (x *examination) backups() {
 func (x *examination) cron() {
 	all, err := x.schedules().All()
 	if err != nil {
-		x.wrong("schedules", "", "%s", told(err).Message)
+		x.wrong("schedules", "", "%s", repository.Told(err).Message)
 		return
 	}
 	backups := 0
@@ -396,7 +397,7 @@ func (x *examination) cron() {
 func (x *examination) notifications() {
 	receivers, err := x.receivers()
 	if err != nil {
-		x.wrong("notifications", "", "%s", told(err).Message)
+		x.wrong("notifications", "", "%s", repository.Told(err).Message)
 		return
 	}
 	failing := x.receiversFailing()
@@ -418,7 +419,7 @@ func (x *examination) rules() {
 		r, err := x.rule(s.bare(), here)
 		switch {
 		case err != nil:
-			x.wrong("retention", "dokku backup:retention "+s.bare(), "%s: %s", s.bare(), told(err).Message)
+			x.wrong("retention", "dokku backup:retention "+s.bare(), "%s: %s", s.bare(), repository.Told(err).Message)
 		case r.none() && r.Owner == "" && s.Backups > 0:
 			without = append(without, s.bare())
 		default:

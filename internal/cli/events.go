@@ -6,6 +6,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/notify"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
 )
 
 func (p *program) event(kind notify.Kind, service string) notify.Event {
@@ -15,7 +16,7 @@ func (p *program) event(kind notify.Kind, service string) notify.Event {
 // tellFailed tells of a run that made no backup.
 func (p *program) tellFailed(ctx context.Context, o order, err error) {
 	e := p.event(notify.Failed, o.service.String())
-	problem := told(err)
+	problem := repository.Told(err)
 	e.What, e.Why, e.Todo, e.Trigger = "no backup was made", problem.Message, problem.Hints, o.trigger
 	if ctx.Err() != nil {
 		e.Why, e.Todo = "it was interrupted", []string{"start it again: dokku backup:create " + o.service.Name}

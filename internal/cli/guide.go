@@ -69,7 +69,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 		entry, err := g.find(ctx, repo, string(id))
 		return entry.Manifest, err
 	}
-	entries, err := g.entries(ctx, repo, name)
+	entries, err := repo.ListService(ctx, name)
 	if err != nil {
 		return nil, err
 	}

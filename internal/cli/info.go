@@ -10,6 +10,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -43,25 +44,25 @@ func (p *program) info(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	copies, err := p.copies()
+	copies, err := p.stores().Copies()
 	if err != nil {
 		return err
 	}
 	if asJSON {
 		return p.printJSON(struct {
 			*backup.Manifest
-			Marks  backup.Marks `json:"marks"`
-			Stores []copyState  `json:"stores,omitempty"`
-		}{entry.Manifest, entry.Marks, copies.of(entry.ID)})
+			Marks  backup.Marks       `json:"marks"`
+			Stores []stores.CopyState `json:"stores,omitempty"`
+		}{entry.Manifest, entry.Marks, copies.Of(entry.ID)})
 	}
-	for _, line := range infoPage(entry, copies.of(entry.ID)) {
+	for _, line := range infoPage(entry, copies.Of(entry.ID)) {
 		p.print("%s", line)
 	}
 	return nil
 }
 
 // infoPage is a backup as a person reads it.
-func infoPage(e repository.Entry, copies []copyState) []string {
+func infoPage(e repository.Entry, copies []stores.CopyState) []string {
 	m := e.Manifest
 	page := []string{"=====> " + string(m.ID)}
 	add := func(key, format string, args ...any) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/runs"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -30,21 +30,21 @@ Runs that failed are listed too, with the reason. With --from the backups that a
 
 // line is a backup, or a run that failed, as the list shows it.
 type line struct {
-	ID        backup.ID        `json:"id"`
-	Service   string           `json:"service"`
-	CreatedAt time.Time        `json:"created_at"`
-	State     string           `json:"state"`
-	Bytes     int64            `json:"bytes"`
-	New       int64            `json:"new_bytes"`
-	Commits   []string         `json:"commits"`
-	Note      string           `json:"note,omitempty"`
-	Warnings  []string         `json:"warnings,omitempty"`
-	Failed    string           `json:"failed,omitempty"`
-	Pinned    *backup.Pinned   `json:"pinned,omitempty"`
-	Verified  *backup.Verified `json:"verified,omitempty"`
-	Practised *backup.Report   `json:"practised,omitempty"`
-	Stores    []copyState      `json:"stores,omitempty"`
-	took      time.Duration    // 0 where it failed
+	ID        backup.ID          `json:"id"`
+	Service   string             `json:"service"`
+	CreatedAt time.Time          `json:"created_at"`
+	State     string             `json:"state"`
+	Bytes     int64              `json:"bytes"`
+	New       int64              `json:"new_bytes"`
+	Commits   []string           `json:"commits"`
+	Note      string             `json:"note,omitempty"`
+	Warnings  []string           `json:"warnings,omitempty"`
+	Failed    string             `json:"failed,omitempty"`
+	Pinned    *backup.Pinned     `json:"pinned,omitempty"`
+	Verified  *backup.Verified   `json:"verified,omitempty"`
+	Practised *backup.Report     `json:"practised,omitempty"`
+	Stores    []stores.CopyState `json:"stores,omitempty"`
+	took      time.Duration      // 0 where it failed
 }
 
 func (p *program) list(c *cli.Context) error {
@@ -64,7 +64,7 @@ func (p *program) list(c *cli.Context) error {
 		return p.printJSON(lines)
 	}
 	if len(lines) == 0 {
-		if all, err := p.remotes(); err == nil && len(all) > 0 && c.String("from") == here {
+		if all, err := p.stores().All(); err == nil && len(all) > 0 && c.String("from") == here {
 			p.ui.Detail("see what a store has: dokku backup:list --from %s", all[0].Name)
 		}
 		if service == "" {
@@ -85,19 +85,19 @@ func (p *program) list(c *cli.Context) error {
 // repository has none.
 func (p *program) lines(ctx context.Context, from, service string) ([]line, error) {
 	lines := []line{}
-	copies, err := p.copies()
+	copies, err := p.stores().Copies()
 	if err != nil {
 		return nil, err
 	}
 	repo, err := p.repositoryAt(ctx, from)
 	switch {
 	case err == nil:
-		all, err := p.summaries(ctx, repo, from, service)
+		all, err := p.stores().Summaries(ctx, repo, from, service)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range all {
-			lines = append(lines, summaryLine(s, copies.of(s.ID)))
+			lines = append(lines, summaryLine(s, copies.Of(s.ID)))
 		}
 		if from != here {
 			return lines, nil
@@ -124,26 +124,11 @@ func (p *program) lines(ctx context.Context, from, service string) ([]line, erro
 	return lines, nil
 }
 
-// summaries are the backups of a service ("" for all) in a place, newest first, as far as a listing needs them. The name may bear a type.
-func (p *program) summaries(ctx context.Context, repo *repository.Repository, at, service string) ([]repository.Summary, error) {
-	typ, name, err := splitService(service)
-	if err != nil {
-		return nil, err
-	}
-	index := filepath.Join(p.host.DataDir(), "index")
-	if at != here {
-		index = p.remotePath(at, "index")
-	}
-	all, err := repo.Summaries(ctx, name, index)
-	if typ != "" {
-		all = slices.DeleteFunc(all, func(s repository.Summary) bool { return !s.Unreadable && s.Type != typ })
-	}
-	return all, err
+func entryLine(e repository.Entry, copies []stores.CopyState) line {
+	return summaryLine(e.Summary(), copies)
 }
 
-func entryLine(e repository.Entry, copies []copyState) line { return summaryLine(e.Summary(), copies) }
-
-func summaryLine(s repository.Summary, copies []copyState) line {
+func summaryLine(s repository.Summary, copies []stores.CopyState) line {
 	l := line{
 		ID: s.ID, Service: serviceOf(s), CreatedAt: s.CreatedAt, State: string(s.State), Bytes: s.Stored.Raw, New: s.Stored.New, Note: s.Note,
 		Warnings: s.Warnings, Pinned: s.Marks.Pinned, Verified: s.Marks.Verified, Practised: s.Marks.Practised, Stores: copies, took: s.Took,
@@ -197,7 +182,7 @@ func (l line) state() string {
 	if len(l.Warnings) > 0 {
 		state = "complete with " + count(len(l.Warnings), "warning")
 	}
-	if lacking := missing(l.Stores); len(lacking) > 0 && l.Failed == "" {
+	if lacking := stores.Missing(l.Stores); len(lacking) > 0 && l.Failed == "" {
 		state += " here, not at " + strings.Join(lacking, ", ")
 	}
 	switch {

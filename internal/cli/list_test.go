@@ -48,7 +48,7 @@ func (h *retentionHost) rememberAll(repo *repository.Repository) {
 			c.Marks["marks/"+e.ID.Service()+"/"+string(e.ID)+"/"+kind] = "1234 bytes of 2026-11-21T19:07:47.123456789Z"
 		}
 	}
-	h.check(h.remember("offsite", &c))
+	h.check(h.stores().Remember("offsite", &c))
 	for service := range services {
 		for n := range 20 {
 			run, err := h.runs().Begin(service)

@@ -25,7 +25,7 @@ func (p *program) pruningAt(ctx context.Context, at string) (*pruning, error) {
 	if g.repo, err = p.repositoryAt(ctx, at); err != nil || at == here {
 		return g, err
 	}
-	if err := p.mayWrite(ctx, g.repo, at); err != nil {
+	if err := p.stores().MayWrite(ctx, g.repo, at); err != nil {
 		return nil, err
 	}
 	g.own, err = p.openRepository(ctx)
@@ -34,7 +34,7 @@ func (p *program) pruningAt(ctx context.Context, at string) (*pruning, error) {
 
 // glance decides by the index of backups, which is for looking only.
 func (g *pruning) glance(ctx context.Context, service string) ([]judged, error) {
-	all, err := g.summaries(ctx, g.repo, g.at, service)
+	all, err := g.stores().Summaries(ctx, g.repo, g.at, service)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (g *pruning) glance(ctx context.Context, service string) ([]judged, error) 
 
 // look decides by the manifests and marks themselves.
 func (g *pruning) look(ctx context.Context, service string) ([]judged, error) {
-	entries, err := g.entries(ctx, g.repo, service)
+	entries, err := g.repo.ListService(ctx, service)
 	if err != nil {
 		return nil, err
 	}
@@ -87,11 +87,11 @@ func (g *pruning) addMarks(ctx context.Context, all []repository.Summary) error 
 	if g.own == nil {
 		return nil
 	}
-	remembered, err := g.remembered(g.at)
+	remembered, err := g.stores().Remembered(g.at)
 	if err != nil {
 		return err
 	}
-	own, err := g.summaries(ctx, g.own, here, "")
+	own, err := g.stores().Summaries(ctx, g.own, here, "")
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (g *pruning) apply(ctx context.Context, service string, result *pruned) err
 // remove does that while the caller holds the repository.
 func (g *pruning) remove(ctx context.Context, service string, result *pruned) error {
 	if g.at != here {
-		release, err := g.holdStore(ctx, g.at)
+		release, err := g.stores().Hold(ctx, g.at)
 		if err != nil {
 			return err
 		}
@@ -278,7 +278,7 @@ func (g *pruning) forgetCopies(gone []backup.ID) error {
 	if g.at == here || len(gone) == 0 {
 		return nil
 	}
-	remembered, err := g.remembered(g.at)
+	remembered, err := g.stores().Remembered(g.at)
 	if err != nil {
 		return err
 	}
@@ -289,5 +289,5 @@ func (g *pruning) forgetCopies(gone []backup.ID) error {
 		remembered.Forget(id)
 		remembered.Unwanted[id] = true
 	}
-	return g.remember(g.at, remembered)
+	return g.stores().Remember(g.at, remembered)
 }

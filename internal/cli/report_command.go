@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -271,7 +272,7 @@ func (p *program) printReported(r reported) {
 func (p *program) reportApp(ctx context.Context, app string) error {
 	r, err := p.appReport(ctx, app)
 	if err != nil {
-		return &backup.Problem{Message: "backup: no report of " + app + ": " + told(err).Message, Err: err}
+		return &backup.Problem{Message: "backup: no report of " + app + ": " + repository.Told(err).Message, Err: err}
 	}
 	p.printReported(r)
 	return nil

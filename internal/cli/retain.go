@@ -15,6 +15,7 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -35,11 +36,11 @@ type retained struct {
 func (p *program) retain(ctx context.Context, service dokku.Service) retained {
 	var done retained
 	places := []string{here}
-	stores, err := p.addressed()
+	to, err := p.stores().Addressed()
 	if err != nil {
 		done.failed, done.at = err, here
 	}
-	for _, r := range stores {
+	for _, r := range to {
 		places = append(places, r.Name)
 	}
 	for _, at := range places {
@@ -55,7 +56,7 @@ func (p *program) retain(ctx context.Context, service dokku.Service) retained {
 		if err != nil && done.failed == nil {
 			done.failed, done.at = err, at
 			if at != here {
-				done.failed = ofStore(at, err)
+				done.failed = stores.ErrorOf(at, err)
 			}
 		}
 	}
@@ -63,8 +64,8 @@ func (p *program) retain(ctx context.Context, service dokku.Service) retained {
 		p.ui.Detail("retention: %s removed, %s freed", count(done.removed, "backup"), ui.Bytes(done.freed))
 	}
 	if done.failed != nil {
-		p.ui.Warn("retention failed: %s", told(done.failed).Message)
-		for _, hint := range told(done.failed).Hints {
+		p.ui.Warn("retention failed: %s", repository.Told(done.failed).Message)
+		for _, hint := range repository.Told(done.failed).Hints {
 			p.ui.Warn("%s", hint)
 		}
 	}
@@ -129,11 +130,11 @@ func (p *program) isCurrent(ctx context.Context, at string, service dokku.Servic
 	if err != nil {
 		return false, err
 	}
-	remembered, err := p.remembered(at)
+	remembered, err := p.stores().Remembered(at)
 	if err != nil {
 		return false, err
 	}
-	all, err := p.summaries(ctx, repo, here, service.String())
+	all, err := p.stores().Summaries(ctx, repo, here, service.String())
 	if err != nil {
 		return false, err
 	}
@@ -170,7 +171,7 @@ func (p *program) keepRetention(service string, done retained) error {
 	}
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = atomicfile.ReplaceJSON(path, retentionFailure{told(done.failed).Message, done.at, time.Now().UTC().Truncate(time.Second)})
+		err = atomicfile.ReplaceJSON(path, retentionFailure{repository.Told(done.failed).Message, done.at, time.Now().UTC().Truncate(time.Second)})
 	}
 	if err != nil {
 		return fmt.Errorf("keep the failure of retention: %w", err)
@@ -226,7 +227,7 @@ func (p *program) keptHere(all []repository.Summary) (map[string]bool, error) {
 // unwanted are the backups here that are not to be sent to a store: those whose upload is off, and those that its retention would remove there. It decides on what is here and what is there
 // together, so that what is removed there is not sent again, and what is sent is not removed.
 func (p *program) unwanted(ctx context.Context, name string, own, there *repository.Repository) (map[backup.ID]bool, error) {
-	mine, err := p.summaries(ctx, own, here, "")
+	mine, err := p.stores().Summaries(ctx, own, here, "")
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +245,7 @@ func (p *program) unwanted(ctx context.Context, name string, own, there *reposit
 	if len(rules) == 0 {
 		return unwanted, nil
 	}
-	all, err := p.summaries(ctx, there, name, "")
+	all, err := p.stores().Summaries(ctx, there, name, "")
 	if err != nil {
 		return nil, err
 	}

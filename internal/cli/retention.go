@@ -139,7 +139,7 @@ func (p *program) setRetention(c *cli.Context, name, value string) error {
 	}
 	at := c.String("store")
 	if at != here {
-		if _, err := p.remote(at); err != nil {
+		if _, err := p.stores().Get(at); err != nil {
 			return err
 		}
 		whose += " at " + at
@@ -336,7 +336,7 @@ func (p *program) showRetention(c *cli.Context, name string, asJSON bool) error 
 		}
 	}
 	places := []string{here}
-	stores, err := p.addressed()
+	stores, err := p.stores().Addressed()
 	if err != nil {
 		return err
 	}

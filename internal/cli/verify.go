@@ -103,8 +103,8 @@ func (v *verification) notWhole(ctx context.Context, damaged int, verdicts []ver
 			}
 		}
 	}
-	if copies, err := v.copies(); err == nil {
-		for _, state := range copies.of(first) {
+	if copies, err := v.stores().Copies(); err == nil {
+		for _, state := range copies.Of(first) {
 			if !state.Confirmed.IsZero() && state.Store != v.from {
 				problem.Hints = append(problem.Hints, "mend it from its copy: dokku backup:verify "+string(first)+from+" --repair "+state.Store)
 			}
@@ -148,7 +148,7 @@ func (p *program) verification(c *cli.Context) (*verification, []repository.Entr
 		if v.source, err = p.repositoryAt(c.Context, source); err != nil {
 			return nil, nil, err
 		}
-		if err := p.mayWrite(c.Context, v.repo, v.from); err != nil {
+		if err := p.stores().MayWrite(c.Context, v.repo, v.from); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -250,12 +250,12 @@ func (v *verification) keep(c *cli.Context, id backup.ID, result backup.Verified
 	if v.from == here {
 		return v.repo.SetVerified(c.Context, id, result)
 	}
-	release, err := v.holdStore(c.Context, v.from)
+	release, err := v.stores().Hold(c.Context, v.from)
 	if err != nil {
 		return err
 	}
 	defer release()
-	remembered, err := v.remembered(v.from)
+	remembered, err := v.stores().Remembered(v.from)
 	if err != nil {
 		return err
 	}
@@ -272,5 +272,5 @@ func (v *verification) keep(c *cli.Context, id backup.ID, result backup.Verified
 	case result.Share == 0:
 		remembered.Confirmed[id] = result.At
 	}
-	return v.remember(v.from, remembered)
+	return v.stores().Remember(v.from, remembered)
 }
