@@ -416,11 +416,11 @@ func (x *examination) notifications() {
 func (x *examination) rules() {
 	with, without := 0, []string{}
 	for _, s := range x.health.Services {
-		r, err := x.rule(s.bare(), here)
+		r, err := x.program.rules().Of(s.bare(), here)
 		switch {
 		case err != nil:
 			x.wrong("retention", "dokku backup:retention "+s.bare(), "%s: %s", s.bare(), repository.Told(err).Message)
-		case r.none() && r.Owner == "" && s.Backups > 0:
+		case r.None() && r.Owner == "" && s.Backups > 0:
 			without = append(without, s.bare())
 		default:
 			with++

@@ -146,7 +146,7 @@ func (p *program) judge(s *serviceStatus, now time.Time) error {
 	if record, ok, err := p.runs().UnderWay(s.bare()); err == nil && ok {
 		s.Running = &record.Percent
 	}
-	if why, _ := p.retentionFailed(s.Service); why != "" {
+	if why, _ := p.retentionFailures().Last(s.Service); why != "" {
 		s.add(notify.RetentionFailed, "retention failed: "+firstWords(why), "dokku backup:prune "+s.bare())
 	}
 	scheduled, err := p.judgeSchedules(s, now)

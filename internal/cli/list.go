@@ -130,7 +130,7 @@ func entryLine(e repository.Entry, copies []stores.CopyState) line {
 
 func summaryLine(s repository.Summary, copies []stores.CopyState) line {
 	l := line{
-		ID: s.ID, Service: serviceOf(s), CreatedAt: s.CreatedAt, State: string(s.State), Bytes: s.Stored.Raw, New: s.Stored.New, Note: s.Note,
+		ID: s.ID, Service: s.Service(), CreatedAt: s.CreatedAt, State: string(s.State), Bytes: s.Stored.Raw, New: s.Stored.New, Note: s.Note,
 		Warnings: s.Warnings, Pinned: s.Marks.Pinned, Verified: s.Marks.Verified, Practised: s.Marks.Practised, Stores: copies, took: s.Took,
 	}
 	if s.Unreadable {

@@ -163,7 +163,7 @@ func (p *program) serviceReport(s serviceStatus) (reported, error) {
 	for _, one := range schedules {
 		scheduled = append(scheduled, one.Name+": "+one.Words())
 	}
-	rule, err := p.rule(s.bare(), here)
+	rule, err := p.rules().Of(s.bare(), here)
 	if err != nil {
 		return reported{}, err
 	}

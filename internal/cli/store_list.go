@@ -267,7 +267,7 @@ func (p *program) storeRemove(c *cli.Context) error {
 	if err := p.stores().Remove(r.Name); err != nil {
 		return err
 	}
-	if err := p.forgetRules(r.Name); err != nil {
+	if err := p.rules().Forget(r.Name); err != nil {
 		return err
 	}
 	p.ui.Heading("Removed store %s; the backups in %s are still there", r.Name, r.URL)
