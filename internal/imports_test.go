@@ -18,7 +18,7 @@ const module = "github.com/dokku-backup/dokku-backup"
 // adapter knows another; the store contract itself is one of backup's interfaces. A package below a part (store/local) belongs to that part.
 var allowed = map[string][]string{
 	"cli": {
-		"atomicfile", "backup", "capture", "code", "datastore", "dokku", "metrics", "notify", "postgres", "repository", "restore", "retention", "runs", "schedule", "settings",
+		"atomicfile", "backup", "capture", "code", "datastore", "dokku", "health", "metrics", "notify", "postgres", "repository", "restore", "retention", "runs", "schedule", "settings",
 		"store", "stores", "ui",
 	},
 	"capture":    {"backup"},
@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"runs":       {"backup"},
 	"schedule":   {"atomicfile", "backup"},
 	"notify":     {"atomicfile", "backup"},
+	"health":     {"backup", "notify", "repository", "runs", "schedule", "stores", "ui"},
 	"metrics":    {},
 	"settings":   {"atomicfile"},
 	"atomicfile": {},

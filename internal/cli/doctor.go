@@ -17,6 +17,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/schedule"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
@@ -47,7 +48,7 @@ type examination struct {
 	*program
 	ctx      context.Context
 	now      time.Time
-	health   *health
+	health   *health.Health
 	findings []finding
 }
 
@@ -73,7 +74,7 @@ func (p *program) doctor(c *cli.Context) error {
 	x.permissions()
 	if x.health, err = p.assess(c.Context, ""); err != nil {
 		x.wrong("backups", "", "how they stand cannot be told: %s", repository.Told(err).Message)
-		x.health = &health{}
+		x.health = &health.Health{}
 	}
 	for _, check := range []func(){x.services, x.disk, x.clock, x.cron, x.askStores, x.key, x.rules, x.practice, x.notifications, x.backups} {
 		check()
@@ -211,7 +212,7 @@ func (x *examination) disk() {
 		x.fine("disk", "%s free", ui.Bytes(free))
 	default:
 		if days = free / perDay; days < fullSoon {
-			x.wrong("disk", room, "%s free, and backups add %s a day: it is full in %s", ui.Bytes(free), ui.Bytes(perDay), count(int(days), "day"))
+			x.wrong("disk", room, "%s free, and backups add %s a day: it is full in %s", ui.Bytes(free), ui.Bytes(perDay), ui.Plural(int(days), "day"))
 			return
 		}
 		x.fine("disk", "%s free, backups add %s a day: it lasts %s", ui.Bytes(free), ui.Bytes(perDay), longTime(days))
@@ -231,7 +232,7 @@ func (x *examination) growth() (perDay, largest int64) {
 	month := x.now.AddDate(0, 0, -30)
 	oldest, sum := x.now, int64(0)
 	for _, s := range x.health.Services {
-		for _, l := range s.lines {
+		for _, l := range s.Lines {
 			if l.Failed != "" || l.CreatedAt.Before(month) {
 				continue
 			}
@@ -249,7 +250,7 @@ func (x *examination) growth() (perDay, largest int64) {
 // clock asks the kernel whether something keeps its clock right, and looks for backups from the future.
 func (x *examination) clock() {
 	for _, s := range x.health.Services {
-		for _, l := range s.lines {
+		for _, l := range s.Lines {
 			if ahead := l.CreatedAt.Sub(x.now); ahead > time.Minute {
 				x.wrong("clock", "timedatectl", "%s is from the future: the clock was wrong then, or is wrong now (%s)", l.ID, ui.Time(x.now))
 				return
@@ -289,9 +290,9 @@ func (x *examination) askStores() {
 		case state.State == "unreachable":
 			x.wrong("stores", "dokku backup:store-check "+r.Name, "%s cannot be reached: %s", r.Name, state.Why)
 		case state.State == "behind":
-			x.wrong("stores", "dokku backup:sync "+r.Name, "%s lacks %s", r.Name, count(state.Behind, "backup"))
+			x.wrong("stores", "dokku backup:sync "+r.Name, "%s lacks %s", r.Name, ui.Plural(state.Behind, "backup"))
 		default:
-			x.fine("stores", "%s holds %s, %s", r.Name, count(state.Backups, "backup"), ui.Bytes(state.Bytes))
+			x.fine("stores", "%s holds %s, %s", r.Name, ui.Plural(state.Backups, "backup"), ui.Bytes(state.Bytes))
 		}
 	}
 }
@@ -328,20 +329,20 @@ func (x *examination) practice() {
 		if s.Newest == "" {
 			continue
 		}
-		i := slices.IndexFunc(s.lines, func(l line) bool { return l.Practised != nil })
+		i := slices.IndexFunc(s.Lines, func(l health.Line) bool { return l.Practised != nil })
 		switch {
 		case i < 0:
-			x.wrong("practice", "dokku backup:practice "+s.bare(), "a restore of %s was never tried", s.bare())
-		case !s.lines[i].Practised.Passed:
-			x.wrong("practice", "dokku backup:practice "+s.bare(), "the last one of %s failed: %s", s.bare(), firstWords(s.lines[i].Practised.Failed))
-		case x.now.Sub(s.lines[i].Practised.Started) > practiceEvery:
-			x.wrong("practice", "dokku backup:schedule "+s.bare()+" monthly --practice", "the last one of %s is %s old", s.bare(), ui.Age(x.now.Sub(s.lines[i].Practised.Started)))
+			x.wrong("practice", "dokku backup:practice "+s.Bare(), "a restore of %s was never tried", s.Bare())
+		case !s.Lines[i].Practised.Passed:
+			x.wrong("practice", "dokku backup:practice "+s.Bare(), "the last one of %s failed: %s", s.Bare(), ui.FirstWords(s.Lines[i].Practised.Failed))
+		case x.now.Sub(s.Lines[i].Practised.Started) > practiceEvery:
+			x.wrong("practice", "dokku backup:schedule "+s.Bare()+" monthly --practice", "the last one of %s is %s old", s.Bare(), ui.Age(x.now.Sub(s.Lines[i].Practised.Started)))
 		default:
 			practised++
 		}
 	}
 	if practised > 0 {
-		x.fine("practice", "of %s in the last three months", count(practised, "service"))
+		x.fine("practice", "of %s in the last three months", ui.Plural(practised, "service"))
 	}
 }
 
@@ -352,9 +353,9 @@ func (x *examination) backups() {
 		problems += len(s.Problems)
 	}
 	if problems > 0 {
-		x.wrong("backups", "dokku backup:status", "%s", count(problems, "problem"))
+		x.wrong("backups", "dokku backup:status", "%s", ui.Plural(problems, "problem"))
 	} else {
-		x.fine("backups", "%s as they should be", count(len(x.health.Services), "service"))
+		x.fine("backups", "%s as they should be", ui.Plural(len(x.health.Services), "service"))
 	}
 }
 
@@ -370,9 +371,9 @@ func (x *examination) cron() {
 		regular := slices.ContainsFunc(all, func(one schedule.Schedule) bool { return one.Service == s.Service && !one.Practice })
 		switch {
 		case !regular:
-			x.wrong("schedules", "dokku backup:schedule "+s.bare()+" daily", "nothing backs up %s by itself", s.bare())
+			x.wrong("schedules", "dokku backup:schedule "+s.Bare()+" daily", "nothing backs up %s by itself", s.Bare())
 		case s.Off:
-			x.wrong("schedules", "dokku backup:set "+s.bare()+" automatic on", "those of %s are switched off", s.bare())
+			x.wrong("schedules", "dokku backup:set "+s.Bare()+" automatic on", "those of %s are switched off", s.Bare())
 		default:
 			backups++
 		}
@@ -387,9 +388,9 @@ func (x *examination) cron() {
 	case x.cronSilent(x.now) != "":
 		x.wrong("cron", "systemctl status cron", "%s", x.cronSilent(x.now))
 	case err != nil || beat.IsZero():
-		x.fine("cron", "is told to look at the schedules of %s", count(backups, "service"))
+		x.fine("cron", "is told to look at the schedules of %s", ui.Plural(backups, "service"))
 	default:
-		x.fine("cron", "looked at the schedules of %s %s ago", count(backups, "service"), ui.Age(x.now.Sub(beat)))
+		x.fine("cron", "looked at the schedules of %s %s ago", ui.Plural(backups, "service"), ui.Age(x.now.Sub(beat)))
 	}
 }
 
@@ -408,7 +409,7 @@ func (x *examination) notifications() {
 	case len(receivers) == 0:
 		x.wrong("notifications", "dokku backup:notify-add NAME URL", "nobody is told when a backup fails")
 	case len(failing) == 0:
-		x.fine("notifications", "%s", count(len(receivers), "receiver"))
+		x.fine("notifications", "%s", ui.Plural(len(receivers), "receiver"))
 	}
 }
 
@@ -416,12 +417,12 @@ func (x *examination) notifications() {
 func (x *examination) rules() {
 	with, without := 0, []string{}
 	for _, s := range x.health.Services {
-		r, err := x.program.rules().Of(s.bare(), here)
+		r, err := x.program.rules().Of(s.Bare(), here)
 		switch {
 		case err != nil:
-			x.wrong("retention", "dokku backup:retention "+s.bare(), "%s: %s", s.bare(), repository.Told(err).Message)
+			x.wrong("retention", "dokku backup:retention "+s.Bare(), "%s: %s", s.Bare(), repository.Told(err).Message)
 		case r.None() && r.Owner == "" && s.Backups > 0:
-			without = append(without, s.bare())
+			without = append(without, s.Bare())
 		default:
 			with++
 		}

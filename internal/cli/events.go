@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/notify"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 )
@@ -62,20 +63,10 @@ func (p *program) look(ctx context.Context, only string) error {
 	return p.writeMetrics(h)
 }
 
-// lasting are the conditions of a service: those of its problems that are not told when they happen. Without a schedule or an age that the
-// owner set, nobody expects a backup.
-func (p *program) lasting(s *serviceStatus) []notify.Event {
+// lasting are the conditions of a service.
+func (p *program) lasting(s *health.Service) []notify.Event {
 	var events []notify.Event
-	for _, t := range s.Problems {
-		switch t.Kind {
-		case notify.NoGoodBackup:
-			if !s.watched {
-				continue
-			}
-		case notify.Warning, notify.RetentionFailed, notify.StoreBehind:
-		default:
-			continue
-		}
+	for _, t := range s.Lasting() {
 		e := p.event(t.Kind, s.Service)
 		e.What, e.Backup = t.What, s.Newest
 		if t.Do != "" {

@@ -88,7 +88,7 @@ func (p *program) backUpUnlessFresh(ctx context.Context, app string, o order) (s
 	if err != nil {
 		return "", err
 	}
-	if maxAge, _ := parseAge(cmp.Or(text, "0")); maxAge > 0 {
+	if maxAge, _ := backup.ParseAge(cmp.Or(text, "0")); maxAge > 0 {
 		fresh, err := p.fresh(ctx, o.service, app, maxAge)
 		if err != nil {
 			return "", err

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/runs"
 	"github.com/dokku-backup/dokku-backup/internal/store/local"
@@ -109,7 +110,7 @@ func TestList5000(t *testing.T) {
 		t.Logf("index: %d kB", info.Size()/1000)
 	}
 	out, _ := h.run(0, "list --format json")
-	var lines []line
+	var lines []health.Line
 	h.check(json.Unmarshal([]byte(out), &lines))
 	if want := services * (each + 20); len(lines) != want {
 		t.Errorf("got %d lines, want %d", len(lines), want)

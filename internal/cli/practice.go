@@ -267,7 +267,7 @@ func (p *program) sweep(c *cli.Context, kept bool) error {
 		swept++
 	}
 	if kept {
-		p.ui.Heading("%s removed", count(swept, "practice run"))
+		p.ui.Heading("%s removed", ui.Plural(swept, "practice run"))
 	}
 	return nil
 }

@@ -104,9 +104,9 @@ func (p *program) printPruned(result retention.Pruned, service string) error {
 	switch {
 	case !ruled && result.Freed == 0:
 	case result.DryRun:
-		p.ui.Heading("%s would be removed, %s freed; nothing was changed", count(result.Removed, "backup"), ui.Bytes(result.Freed))
+		p.ui.Heading("%s would be removed, %s freed; nothing was changed", ui.Plural(result.Removed, "backup"), ui.Bytes(result.Freed))
 	default:
-		p.ui.Heading("%s removed, %s freed", count(result.Removed, "backup"), ui.Bytes(result.Freed))
+		p.ui.Heading("%s removed, %s freed", ui.Plural(result.Removed, "backup"), ui.Bytes(result.Freed))
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (p *program) retain(ctx context.Context, service dokku.Service) retained {
 		}
 	}
 	if done.removed > 0 {
-		p.ui.Detail("retention: %s removed, %s freed", count(done.removed, "backup"), ui.Bytes(done.freed))
+		p.ui.Detail("retention: %s removed, %s freed", ui.Plural(done.removed, "backup"), ui.Bytes(done.freed))
 	}
 	if done.failed != nil {
 		p.ui.Warn("retention failed: %s", repository.Told(done.failed).Message)

@@ -106,7 +106,7 @@ func retentionValue(c *cli.Context) (string, error) {
 	}
 	var err error
 	if c.IsSet("keep-within") {
-		if r.KeepWithin, err = parseAge(c.String("keep-within")); err != nil || r.KeepWithin == 0 {
+		if r.KeepWithin, err = backup.ParseAge(c.String("keep-within")); err != nil || r.KeepWithin == 0 {
 			return "", usage(c.Command, "--keep-within is a time such as 48h or 14d, not %q", c.String("keep-within"))
 		}
 	}
@@ -229,9 +229,9 @@ func (p *program) outlook(ctx context.Context, service string) (outlook, error) 
 
 func (o outlook) words(service string) string {
 	if o.removes == 0 {
-		return fmt.Sprintf("%s here; all of them stay", count(o.backups, "backup"))
+		return fmt.Sprintf("%s here; all of them stay", ui.Plural(o.backups, "backup"))
 	}
-	return fmt.Sprintf("%s here, %d of which would be removed; see which: dokku backup:prune %s --dry-run", count(o.backups, "backup"), o.removes, service)
+	return fmt.Sprintf("%s here, %d of which would be removed; see which: dokku backup:prune %s --dry-run", ui.Plural(o.backups, "backup"), o.removes, service)
 }
 
 // shownRule is a rule as --format json shows it.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/restore"
 	"github.com/dokku-backup/dokku-backup/internal/retention"
@@ -84,7 +85,7 @@ func (h *retentionHost) run(code int, line string) (stdout, stderr string) {
 func (h *retentionHost) ages(service, at string) string {
 	h.t.Helper()
 	out, _ := h.run(0, "list "+service+" --format json --from "+at)
-	var lines []line
+	var lines []health.Line
 	h.check(json.Unmarshal([]byte(out), &lines))
 	var ages []string
 	for _, l := range lines {

@@ -19,7 +19,7 @@ func (p *program) addRecipient(c *cli.Context, repo *repository.Repository) erro
 	if err := p.hostKeys().Refresh(repo); err != nil {
 		return err
 	}
-	p.ui.Heading("New backups are sealed to %s", count(len(repo.Info.Recipients), "key"))
+	p.ui.Heading("New backups are sealed to %s", ui.Plural(len(repo.Info.Recipients), "key"))
 	p.ui.Detail("They share data with old ones, which the added key does not open yet. To let it open all:  dokku backup:key --rewrap")
 	p.ui.Detail("Tell the owner of the added key the check word, to compare:  %s", repo.CheckWord())
 	return nil
@@ -32,7 +32,7 @@ func (p *program) removeRecipient(c *cli.Context, repo *repository.Repository) e
 	if err := p.hostKeys().Refresh(repo); err != nil {
 		return err
 	}
-	p.ui.Heading("New backups are sealed to %s", count(len(repo.Info.Recipients), "key"))
+	p.ui.Heading("New backups are sealed to %s", ui.Plural(len(repo.Info.Recipients), "key"))
 	p.ui.Detail("The removed key still opens old ones, and what new ones share with them. To seal these anew:  dokku backup:key --rewrap")
 	p.ui.Detail("Its owner has seen the derived keys. If he is not to be trusted any more:  dokku backup:key --rotate")
 	return nil
@@ -120,7 +120,7 @@ func (p *program) rewrapAll(ctx context.Context, repo *repository.Repository, wh
 	if err != nil {
 		return err
 	}
-	p.ui.Heading("All of %s, %s, is sealed to the keys of now", count(objects, "object"), ui.Bytes(bytes))
+	p.ui.Heading("All of %s, %s, is sealed to the keys of now", ui.Plural(objects, "object"), ui.Bytes(bytes))
 	return nil
 }
 

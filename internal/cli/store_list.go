@@ -136,9 +136,9 @@ func (p *program) printStores(states []storeState) error {
 		words, newest := s.State, "-"
 		switch {
 		case s.State == "unreachable":
-			words += ": " + firstWords(s.Why)
+			words += ": " + ui.FirstWords(s.Why)
 		case s.Behind > 0:
-			words = fmt.Sprintf("lacks %s; send: dokku backup:sync %s", count(s.Behind, "backup"), s.Name)
+			words = fmt.Sprintf("lacks %s; send: dokku backup:sync %s", ui.Plural(s.Behind, "backup"), s.Name)
 		case s.ReadOnly:
 			words += ", read only"
 		}

@@ -92,7 +92,7 @@ func (p *program) verify(c *cli.Context) error {
 
 // notWhole says what to do about damage: another copy may be good.
 func (v *verification) notWhole(ctx context.Context, damaged int, verdicts []verdict) error {
-	problem := &backup.Problem{Message: count(damaged, "backup") + " of " + count(len(verdicts), "backup") + " cannot be restored as recorded"}
+	problem := &backup.Problem{Message: ui.Plural(damaged, "backup") + " of " + ui.Plural(len(verdicts), "backup") + " cannot be restored as recorded"}
 	first := verdicts[slices.IndexFunc(verdicts, func(result verdict) bool { return !result.OK() })].ID
 	from := ""
 	if v.from != here {
@@ -196,7 +196,7 @@ func (v *verification) one(c *cli.Context, e repository.Entry) (verdict, error) 
 			v.ui.Warn("%s: %v", c.String("repair"), err)
 		}
 		result.Repaired = &repaired
-		v.ui.Detail("%s replaced from %s, %s", count(repaired.Segments, "segment"), c.String("repair"), ui.Bytes(repaired.Bytes))
+		v.ui.Detail("%s replaced from %s, %s", ui.Plural(repaired.Segments, "segment"), c.String("repair"), ui.Bytes(repaired.Bytes))
 		if e.Manifest, e.Err = v.repo.Manifest(c.Context, e.ID); e.Err == nil {
 			if result.Verified, err = v.look(c, e); err != nil {
 				return result, err
@@ -209,9 +209,9 @@ func (v *verification) one(c *cli.Context, e repository.Entry) (verdict, error) 
 	switch {
 	case !result.OK():
 	case result.Share > 0:
-		v.ui.Heading("%s: a sample is whole: %s of %s read, all are there in full size", e.ID, ui.Count(int64(result.Segments)), count(result.Of, "segment"))
+		v.ui.Heading("%s: a sample is whole: %s of %s read, all are there in full size", e.ID, ui.Count(int64(result.Segments)), ui.Plural(result.Of, "segment"))
 	default:
-		v.ui.Heading("%s is whole: %s read, sizes, rows and digests are as recorded", e.ID, count(result.Segments, "segment"))
+		v.ui.Heading("%s is whole: %s read, sizes, rows and digests are as recorded", e.ID, ui.Plural(result.Segments, "segment"))
 	}
 	return result, err
 }
