@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"runs":       {"backup"},
 	"schedule":   {"atomicfile", "backup"},
 	"notify":     {"atomicfile", "backup"},
-	"health":     {"backup", "notify", "repository", "runs", "schedule", "stores", "ui"},
+	"health":     {"backup", "notify", "schedule", "stores", "ui"},
 	"metrics":    {},
 	"settings":   {"atomicfile"},
 	"atomicfile": {},

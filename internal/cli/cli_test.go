@@ -140,12 +140,12 @@ func TestNextID(t *testing.T) {
 }
 
 func TestSummarize(t *testing.T) {
-	good := health.EntryLine(entry(0, nil), nil)
-	older := health.EntryLine(entry(-60, &backup.Verified{At: time.Now().Add(-3 * time.Hour)}), nil)
-	damaged := health.EntryLine(entry(-30, &backup.Verified{Problems: []string{"segment 0123 is damaged"}}), nil)
+	good := entryLine(entry(0, nil), nil)
+	older := entryLine(entry(-60, &backup.Verified{At: time.Now().Add(-3 * time.Hour)}), nil)
+	damaged := entryLine(entry(-30, &backup.Verified{Problems: []string{"segment 0123 is damaged"}}), nil)
 	warned := good
 	warned.Warnings = []string{"no code"}
-	failure := health.FailedLine(runs.Record{ID: "db-20261121T120100Z", Failed: "disk full"})
+	failure := failedLine(runs.Record{ID: "db-20261121T120100Z", Failed: "disk full"})
 	tests := []struct {
 		name     string
 		lines    []health.Line

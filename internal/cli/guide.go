@@ -10,7 +10,6 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
-	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/restore"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
@@ -77,7 +76,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 	entries = slices.DeleteFunc(entries, func(e repository.Entry) bool { return e.Manifest == nil })
 	var services []string
 	for _, e := range entries {
-		services = append(services, health.EntryLine(e, nil).Service)
+		services = append(services, entryLine(e, nil).Service)
 	}
 	slices.Sort(services)
 	services = slices.Compact(services)
@@ -91,7 +90,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e repository.Entry) bool { return health.EntryLine(e, nil).Service != services[chosen] })
+	entries = slices.DeleteFunc(entries, func(e repository.Entry) bool { return entryLine(e, nil).Service != services[chosen] })
 	i, err := g.terminal.Select(ctx, fmt.Sprintf("Restore which backup of %s?", services[chosen]), backupOptions(entries))
 	if err != nil {
 		return nil, err
@@ -103,7 +102,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 func backupOptions(entries []repository.Entry) []string {
 	rows := make([][]string, len(entries))
 	for i, e := range entries {
-		rows[i] = slices.Delete(listRow(health.EntryLine(e, nil)), 3, 4)
+		rows[i] = slices.Delete(listRow(entryLine(e, nil)), 3, 4)
 	}
 	return ui.Align(rows)
 }

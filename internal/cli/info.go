@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
-	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
@@ -70,7 +69,7 @@ func infoPage(e repository.Entry, copies []stores.CopyState) []string {
 		page = append(page, fmt.Sprintf("       %-14s %s", key, fmt.Sprintf(format, args...)))
 	}
 	add("taken", "%s, %s ago, in %s", ui.Time(m.CreatedAt), ui.Age(time.Since(m.CreatedAt)), ui.Took(time.Duration(m.Timings.Total)*time.Millisecond))
-	add("state", "%s", proof(health.EntryLine(e, copies)))
+	add("state", "%s", proof(entryLine(e, copies)))
 	for _, w := range m.Warnings {
 		add("warning", "%s", w)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/health"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/runs"
 	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
@@ -77,7 +79,7 @@ func (p *program) lines(ctx context.Context, from, service string) ([]health.Lin
 			return nil, err
 		}
 		for _, s := range all {
-			lines = append(lines, health.SummaryLine(s, copies.Of(s.ID)))
+			lines = append(lines, summaryLine(s, copies.Of(s.ID)))
 		}
 		if from != here {
 			return lines, nil
@@ -97,11 +99,35 @@ func (p *program) lines(ctx context.Context, from, service string) ([]health.Lin
 	for _, f := range failed {
 		// One that was killed after it had written its manifest made a backup.
 		if !made[f.ID] && (name == service || f.Service == service) {
-			lines = append(lines, health.FailedLine(f))
+			lines = append(lines, failedLine(f))
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b health.Line) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return lines, nil
+}
+
+func entryLine(e repository.Entry, copies []stores.CopyState) health.Line {
+	return summaryLine(e.Summary(), copies)
+}
+
+func summaryLine(s repository.Summary, copies []stores.CopyState) health.Line {
+	l := health.Line{
+		ID: s.ID, Service: s.Service(), CreatedAt: s.CreatedAt, State: string(s.State), Bytes: s.Stored.Raw, New: s.Stored.New, Note: s.Note,
+		Warnings: s.Warnings, Pinned: s.Marks.Pinned, Verified: s.Marks.Verified, Practised: s.Marks.Practised, Stores: copies, Took: s.Took,
+	}
+	if s.Unreadable {
+		l.State, l.Failed = "unreadable", s.Err.Error()
+	}
+	for _, app := range s.Apps {
+		if app.Commit != "" {
+			l.Commits = append(l.Commits, app.Commit)
+		}
+	}
+	return l
+}
+
+func failedLine(f runs.Record) health.Line {
+	return health.Line{ID: f.ID, Service: f.Service, CreatedAt: f.Started, State: "failed", Failed: f.Failed, Note: f.Note}
 }
 
 func listRow(l health.Line) []string {
