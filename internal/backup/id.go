@@ -3,6 +3,7 @@ package backup
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -59,6 +60,22 @@ func (id ID) Time() time.Time {
 // ValidServiceName tells whether Dokku would accept s as the name of a service. Source: SERVICE_PATTERN check of the
 // official datastore plugins, `[A-Za-z0-9_-]+`.
 func ValidServiceName(s string) bool { return serviceForm.MatchString(s) }
+
+// SplitService is the type, "" for any, and the name of a service, "" for all, of a name that may bear a type: postgres:happycows-db. One that no service
+// can have is a *Problem.
+func SplitService(service string) (typ, name string, err error) {
+	typ, name, typed := strings.Cut(service, ":")
+	if !typed {
+		typ, name = "", service
+	}
+	if (name != "" || typed) && !ValidServiceName(name) {
+		return "", "", &Problem{
+			Message: fmt.Sprintf("%q is neither the id of a backup nor the name of a service", service),
+			Hints:   []string{"see all backups: dokku backup:list"},
+		}
+	}
+	return typ, name, nil
+}
 
 // ValidAppName tells whether Dokku would accept s as the name of a new app. Source: IsValidAppName in its plugins/common/common.go.
 func ValidAppName(s string) bool { return appForm.MatchString(s) }

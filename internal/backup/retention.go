@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -274,4 +275,21 @@ func Span(d time.Duration) string {
 		text = strings.TrimSuffix(text, "0s")
 	}
 	return text
+}
+
+// ParseAge reads a duration as Go writes it, and days: 90m, 36h, 2d, 1d12h. It is never negative.
+func ParseAge(text string) (time.Duration, error) {
+	days, rest, hasDays := strings.Cut(text, "d")
+	if !hasDays {
+		days, rest = "0", text
+	}
+	n, err := strconv.ParseUint(days, 10, 16) // 65,535 days fit into a duration
+	var d time.Duration
+	if err == nil && (rest != "" || !hasDays) {
+		d, err = time.ParseDuration(rest)
+	}
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a duration: write it as 90m, 36h or 2d", text)
+	}
+	return time.Duration(n)*24*time.Hour + d, nil
 }

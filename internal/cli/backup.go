@@ -9,6 +9,8 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 )
 
 // order is a backup that is asked for, by a person, a schedule or a hook.
@@ -26,14 +28,14 @@ type order struct {
 // made is what came of an order.
 type made struct {
 	*backup.Manifest
-	stores   []sent
+	stores   []stores.Sent
 	retained retained
 }
 
 // whole tells whether all went well after the backup was complete here.
 func (m *made) whole() bool {
 	for _, s := range m.stores {
-		if !s.ok() {
+		if !s.OK() {
 			return false
 		}
 	}
@@ -77,7 +79,7 @@ func (p *program) tryCapture(ctx context.Context, o order) (*backup.Manifest, er
 		if err == nil || try >= o.tries || ctx.Err() != nil || isLocked(err) {
 			return m, err
 		}
-		p.ui.Warn("%s; trying once more", told(err).Message)
+		p.ui.Warn("%s; trying once more", repository.Told(err).Message)
 	}
 }
 

@@ -179,7 +179,7 @@ func (p *program) captureInto(ctx context.Context, repo *repository.Repository, 
 
 // begin gives the job its id and the backup before it, and announces the run under that id.
 func (p *program) begin(ctx context.Context, repo *repository.Repository, run *runs.Run, service dokku.Service, job *capture.Job) error {
-	entries, err := p.entries(ctx, repo, service.Name)
+	entries, err := repo.ListService(ctx, service.Name)
 	if err != nil {
 		return err
 	}

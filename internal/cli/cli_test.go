@@ -18,6 +18,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/runs"
 	"github.com/dokku-backup/dokku-backup/internal/store/local"
@@ -147,24 +148,24 @@ func TestSummarize(t *testing.T) {
 	failure := failedLine(runs.Record{ID: "db-20261121T120100Z", Failed: "disk full"})
 	tests := []struct {
 		name     string
-		lines    []line
+		lines    []health.Line
 		newest   backup.ID
 		verified string
 		problems []string
 	}{
 		{"none", nil, "", "never", []string{"no good backup"}},
-		{"one", []line{good}, good.ID, "never", []string{}},
-		{"an older one verified", []line{good, older}, good.ID, "3 h ago", []string{}},
-		{"newest damaged", []line{damaged, older}, older.ID, "3 h ago", []string{string(damaged.ID) + " is damaged"}},
-		{"with warnings", []line{warned}, good.ID, "never", []string{"no code"}},
-		{"failed since", []line{failure, failure, good}, good.ID, "never", []string{"2 runs failed since: disk full"}},
-		{"failed before", []line{good, failure}, good.ID, "never", []string{}},
-		{"only failed", []line{failure}, "", "never", []string{"1 run failed since: disk full", "no good backup"}},
+		{"one", []health.Line{good}, good.ID, "never", []string{}},
+		{"an older one verified", []health.Line{good, older}, good.ID, "3 h ago", []string{}},
+		{"newest damaged", []health.Line{damaged, older}, older.ID, "3 h ago", []string{string(damaged.ID) + " is damaged"}},
+		{"with warnings", []health.Line{warned}, good.ID, "never", []string{"no code"}},
+		{"failed since", []health.Line{failure, failure, good}, good.ID, "never", []string{"2 runs failed since: disk full"}},
+		{"failed before", []health.Line{good, failure}, good.ID, "never", []string{}},
+		{"only failed", []health.Line{failure}, "", "never", []string{"1 run failed since: disk full", "no good backup"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &program{host: dokku.New([]string{"DOKKU_LIB_ROOT=" + t.TempDir()})}
-			got := serviceStatus{Service: "postgres:db", Verified: "never", lines: tt.lines}
+			got := health.Service{Service: "postgres:db", Verified: "never", Lines: tt.lines}
 			if err := p.judge(&got, time.Now()); err != nil {
 				t.Fatal(err)
 			}
@@ -182,18 +183,18 @@ func TestSummarize(t *testing.T) {
 func TestState(t *testing.T) {
 	long := strings.Repeat("ä", 200)
 	tests := []struct {
-		line line
+		line health.Line
 		want string
 	}{
-		{line{State: "complete"}, "complete"},
-		{line{State: "complete with warnings", Warnings: []string{"x"}}, "complete with 1 warning"},
-		{line{State: "complete", Verified: &backup.Verified{}, Pinned: &backup.Pinned{}}, "complete, verified, pinned"},
-		{line{State: "complete", Verified: &backup.Verified{Problems: []string{"x"}}}, "complete, DAMAGED"},
-		{line{State: "failed", Failed: "no hay\nat all"}, "failed: no hay"},
-		{line{State: "failed", Failed: long}, "failed: " + long[:2*(widestReason-1)] + "…"},
+		{health.Line{State: "complete"}, "complete"},
+		{health.Line{State: "complete with warnings", Warnings: []string{"x"}}, "complete with 1 warning"},
+		{health.Line{State: "complete", Verified: &backup.Verified{}, Pinned: &backup.Pinned{}}, "complete, verified, pinned"},
+		{health.Line{State: "complete", Verified: &backup.Verified{Problems: []string{"x"}}}, "complete, DAMAGED"},
+		{health.Line{State: "failed", Failed: "no hay\nat all"}, "failed: no hay"},
+		{health.Line{State: "failed", Failed: long}, "failed: " + long[:2*79] + "…"},
 	}
 	for _, tt := range tests {
-		if got := tt.line.state(); got != tt.want {
+		if got := proof(tt.line); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -64,11 +65,11 @@ func (p *program) create(c *cli.Context) error {
 }
 
 // sendNew sends a backup that was just made, and what stores lack of earlier ones, to every store; to none while upload is off.
-func (p *program) sendNew(ctx context.Context, service dokku.Service) ([]sent, error) {
+func (p *program) sendNew(ctx context.Context, service dokku.Service) ([]stores.Sent, error) {
 	if upload, err := p.isOn(service.Name, "upload"); err != nil || !upload {
 		return nil, err
 	}
-	stores, err := p.addressed()
+	stores, err := p.stores().Addressed()
 	if err != nil || len(stores) == 0 {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ func (p *program) created(m *made, asJSON bool) error {
 	if asJSON {
 		if err := p.printJSON(struct {
 			*backup.Manifest
-			Stores []sent `json:"stores,omitempty"`
+			Stores []stores.Sent `json:"stores,omitempty"`
 		}{m.Manifest, m.stores}); err != nil {
 			return err
 		}
@@ -159,7 +160,7 @@ func (p *program) created(m *made, asJSON bool) error {
 func (m *made) words() string {
 	lacking := ""
 	for _, s := range m.stores {
-		if !s.ok() {
+		if !s.OK() {
 			lacking += ", missing at " + s.Store
 		}
 	}

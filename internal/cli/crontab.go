@@ -55,7 +55,7 @@ func (p *program) crontabMinutes(now time.Time) (string, error) {
 // looksAround tells whether something is to be done every hour even without a schedule: stores are sent what they lack, somebody is to be
 // told, or figures are written.
 func (p *program) looksAround() (bool, error) {
-	stores, err := p.addressed()
+	stores, err := p.stores().Addressed()
 	if err != nil || len(stores) > 0 {
 		return true, nil
 	}

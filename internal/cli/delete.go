@@ -75,7 +75,7 @@ func (p *program) delete(c *cli.Context) error {
 
 // holdCopy sees that the copy in a store may be deleted, and keeps other runs out of the store until release is called.
 func (p *program) holdCopy(ctx context.Context, there *repository.Repository, from string, id backup.ID) (release func() error, err error) {
-	if err := p.mayWrite(ctx, there, from); err != nil {
+	if err := p.stores().MayWrite(ctx, there, from); err != nil {
 		return nil, err
 	}
 	own, err := p.openRepository(ctx)
@@ -88,21 +88,21 @@ func (p *program) holdCopy(ctx context.Context, there *repository.Repository, fr
 			Hints:   []string{"delete it here first: dokku backup:delete " + string(id)},
 		}
 	}
-	return p.holdStore(ctx, from)
+	return p.stores().Hold(ctx, from)
 }
 
 // stillAt forgets the copy in the store that the backup was deleted from, or says where else it stays.
 func (p *program) stillAt(from string, id backup.ID) error {
-	copies, err := p.copies()
+	copies, err := p.stores().Copies()
 	if err != nil {
 		return err
 	}
-	for name, remembered := range copies.byStore {
+	for name, remembered := range copies.ByStore {
 		_, there := remembered.Confirmed[id]
 		switch {
 		case name == from:
 			remembered.Forget(id)
-			if err := p.remember(name, remembered); err != nil {
+			if err := p.stores().Remember(name, remembered); err != nil {
 				return err
 			}
 		case there:

@@ -16,6 +16,7 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/code"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
 const (
@@ -97,7 +98,7 @@ func appOf(m *backup.Manifest, name string) (backup.App, error) {
 		return backup.App{}, &backup.Problem{Message: fmt.Sprintf("%s holds no code: no app was linked to %s", m.ID, m.ID.Service())}
 	case name == "":
 		return backup.App{}, &backup.Problem{
-			Message: fmt.Sprintf("%s holds the code of %s: %s", m.ID, count(len(names), "app"), strings.Join(names, ", ")),
+			Message: fmt.Sprintf("%s holds the code of %s: %s", m.ID, ui.Plural(len(names), "app"), strings.Join(names, ", ")),
 			Hints:   []string{fmt.Sprintf("say which one: dokku backup:diff %s --app %s", m.ID, names[0])},
 		}
 	}
@@ -252,7 +253,7 @@ func diffHead(d *code.Diff) string {
 			tools = append(tools, m.Tool)
 		}
 		slices.Sort(tools)
-		migrations = fmt.Sprintf("%s (%s):", count(len(d.Migrations), "migration"), strings.Join(slices.Compact(tools), ", "))
+		migrations = fmt.Sprintf("%s (%s):", ui.Plural(len(d.Migrations), "migration"), strings.Join(slices.Compact(tools), ", "))
 	}
 	in := map[string]int{}
 	for _, c := range d.Commits {
@@ -260,12 +261,12 @@ func diffHead(d *code.Diff) string {
 	}
 	switch d.Direction {
 	case code.Ahead:
-		return fmt.Sprintf("%s from %s to %s, %s", count(in["to"], "commit"), d.From.Short, d.To.Short, migrations)
+		return fmt.Sprintf("%s from %s to %s, %s", ui.Plural(in["to"], "commit"), d.From.Short, d.To.Short, migrations)
 	case code.Behind:
-		return fmt.Sprintf("%s back from %s to %s, %s", count(in["from"], "commit"), d.From.Short, d.To.Short, migrations)
+		return fmt.Sprintf("%s back from %s to %s, %s", ui.Plural(in["from"], "commit"), d.From.Short, d.To.Short, migrations)
 	}
 	return fmt.Sprintf("%s and %s have diverged: %s in the backup's alone, %s in %s alone, %s",
-		d.From.Short, d.To.Short, count(in["from"], "commit"), count(in["to"], "commit"), d.To.Short, migrations)
+		d.From.Short, d.To.Short, ui.Plural(in["from"], "commit"), ui.Plural(in["to"], "commit"), d.To.Short, migrations)
 }
 
 // migrationWords tells how a migration stands to the backup's data.
@@ -306,7 +307,7 @@ func diffMeaning(d *code.Diff, to string) []string {
 		}
 	}
 	if ahead > 0 {
-		lines = append(lines, fmt.Sprintf("The backup's data has %s that the code of %s does not know.", count(ahead, "migration"), to))
+		lines = append(lines, fmt.Sprintf("The backup's data has %s that the code of %s does not know.", ui.Plural(ahead, "migration"), to))
 	}
 	runs := func(n int) string {
 		if n == 0 {
@@ -316,7 +317,7 @@ func diffMeaning(d *code.Diff, to string) []string {
 	}
 	switch {
 	case d.ToPending != nil && d.FromPending != nil && (d.Direction != code.Same || *d.FromPending > 0):
-		will := count(*d.ToPending, "migration")
+		will := ui.Plural(*d.ToPending, "migration")
 		if *d.ToPending == 0 {
 			will = "no migrations"
 		}

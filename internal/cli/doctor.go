@@ -19,6 +19,8 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/health"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/schedule"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
@@ -48,7 +50,7 @@ type examination struct {
 	*program
 	ctx      context.Context
 	now      time.Time
-	health   *health
+	health   *health.Health
 	findings []finding
 }
 
@@ -73,10 +75,10 @@ func (p *program) doctor(c *cli.Context) error {
 	x.docker()
 	x.permissions()
 	if x.health, err = p.assess(c.Context, ""); err != nil {
-		x.wrong("backups", "", "how they stand cannot be told: %s", told(err).Message)
-		x.health = &health{}
+		x.wrong("backups", "", "how they stand cannot be told: %s", repository.Told(err).Message)
+		x.health = &health.Health{}
 	}
-	for _, check := range []func(){x.services, x.disk, x.clock, x.cron, x.stores, x.key, x.rules, x.practice, x.notifications, x.backups} {
+	for _, check := range []func(){x.services, x.disk, x.clock, x.cron, x.askStores, x.key, x.rules, x.practice, x.notifications, x.backups} {
 		check()
 	}
 	if c.Context.Err() != nil {
@@ -109,7 +111,7 @@ func (p *program) printFindings(all []finding) {
 func (x *examination) dokku() {
 	v, err := x.host.Version(x.ctx)
 	if err != nil {
-		x.wrong("dokku", strings.Join(told(err).Hints, "; "), "%s", told(err).Message)
+		x.wrong("dokku", strings.Join(repository.Told(err).Hints, "; "), "%s", repository.Told(err).Message)
 		return
 	}
 	x.fine("dokku", "%s, plugin %s", v, version)
@@ -118,7 +120,7 @@ func (x *examination) dokku() {
 func (x *examination) docker() {
 	v, err := x.host.EngineVersion(x.ctx)
 	if err != nil {
-		x.wrong("docker", "systemctl status docker", "its engine does not answer: %s", told(err).Message)
+		x.wrong("docker", "systemctl status docker", "its engine does not answer: %s", repository.Told(err).Message)
 		return
 	}
 	x.fine("docker", "%s", v)
@@ -163,7 +165,7 @@ func userName(id int) string {
 func (x *examination) services() {
 	all, err := x.host.Services(x.ctx)
 	if err != nil {
-		x.wrong("services", "", "%s", told(err).Message)
+		x.wrong("services", "", "%s", repository.Told(err).Message)
 		return
 	}
 	all = slices.DeleteFunc(all, func(s dokku.Service) bool { return s.Type != "postgres" })
@@ -182,7 +184,7 @@ func (x *examination) services() {
 	for i, s := range all {
 		switch {
 		case failed[i] != nil:
-			x.wrong("services", "", "%s: %s", s, told(failed[i]).Message)
+			x.wrong("services", "", "%s: %s", s, repository.Told(failed[i]).Message)
 		case !infos[i].Running():
 			x.wrong("services", fmt.Sprintf("dokku %s:start %s", s.Type, s.Name), "%s is stopped: no backup of it can be made", s)
 		default:
@@ -220,7 +222,7 @@ func (x *examination) disk() {
 		x.fine("disk", "%s free", ui.Bytes(free))
 	default:
 		if days = free / perDay; days < fullSoon {
-			x.wrong("disk", room, "%s free, and backups add %s a day: it is full in %s", ui.Bytes(free), ui.Bytes(perDay), count(int(days), "day"))
+			x.wrong("disk", room, "%s free, and backups add %s a day: it is full in %s", ui.Bytes(free), ui.Bytes(perDay), ui.Plural(int(days), "day"))
 			return
 		}
 		x.fine("disk", "%s free, backups add %s a day: it lasts %s", ui.Bytes(free), ui.Bytes(perDay), longTime(days))
@@ -240,7 +242,7 @@ func (x *examination) growth() (perDay, largest int64) {
 	month := x.now.AddDate(0, 0, -30)
 	oldest, sum := x.now, int64(0)
 	for _, s := range x.health.Services {
-		for _, l := range s.lines {
+		for _, l := range s.Lines {
 			if l.Failed != "" || l.CreatedAt.Before(month) {
 				continue
 			}
@@ -258,7 +260,7 @@ func (x *examination) growth() (perDay, largest int64) {
 // clock asks the kernel whether something keeps its clock right, and looks for backups from the future.
 func (x *examination) clock() {
 	for _, s := range x.health.Services {
-		for _, l := range s.lines {
+		for _, l := range s.Lines {
 			if ahead := l.CreatedAt.Sub(x.now); ahead > time.Minute {
 				x.wrong("clock", "timedatectl", "%s is from the future: the clock was wrong then, or is wrong now (%s)", l.ID, ui.Time(x.now))
 				return
@@ -277,11 +279,11 @@ func (x *examination) clock() {
 	}
 }
 
-// stores asks each store what it has.
-func (x *examination) stores() {
-	all, err := x.remotes()
+// askStores asks each store what it has.
+func (x *examination) askStores() {
+	all, err := x.stores().All()
 	if err != nil {
-		x.wrong("stores", "", "%s", told(err).Message)
+		x.wrong("stores", "", "%s", repository.Told(err).Message)
 		return
 	}
 	if len(all) == 0 {
@@ -294,13 +296,13 @@ func (x *examination) stores() {
 		case errors.Is(err, fs.ErrNotExist):
 			x.fine("stores", "%s waits for the first backup", r.Name)
 		case err != nil:
-			x.wrong("stores", "dokku backup:store-check "+r.Name, "%s: %s", r.Name, told(err).Message)
+			x.wrong("stores", "dokku backup:store-check "+r.Name, "%s: %s", r.Name, repository.Told(err).Message)
 		case state.State == "unreachable":
 			x.wrong("stores", "dokku backup:store-check "+r.Name, "%s cannot be reached: %s", r.Name, state.Why)
 		case state.State == "behind":
-			x.wrong("stores", "dokku backup:sync "+r.Name, "%s lacks %s", r.Name, count(state.Behind, "backup"))
+			x.wrong("stores", "dokku backup:sync "+r.Name, "%s lacks %s", r.Name, ui.Plural(state.Behind, "backup"))
 		default:
-			x.fine("stores", "%s holds %s, %s", r.Name, count(state.Backups, "backup"), ui.Bytes(state.Bytes))
+			x.fine("stores", "%s holds %s, %s", r.Name, ui.Plural(state.Backups, "backup"), ui.Bytes(state.Bytes))
 		}
 	}
 }
@@ -313,7 +315,7 @@ func (x *examination) key() {
 		return
 	}
 	if err != nil {
-		x.wrong("key", "", "%s", told(err).Message)
+		x.wrong("key", "", "%s", repository.Told(err).Message)
 		return
 	}
 	shown, at := x.kitShown()
@@ -337,20 +339,20 @@ func (x *examination) practice() {
 		if s.Newest == "" {
 			continue
 		}
-		i := slices.IndexFunc(s.lines, func(l line) bool { return l.Practised != nil })
+		i := slices.IndexFunc(s.Lines, func(l health.Line) bool { return l.Practised != nil })
 		switch {
 		case i < 0:
-			x.wrong("practice", "dokku backup:practice "+s.bare(), "a restore of %s was never tried", s.bare())
-		case !s.lines[i].Practised.Passed:
-			x.wrong("practice", "dokku backup:practice "+s.bare(), "the last one of %s failed: %s", s.bare(), firstWords(s.lines[i].Practised.Failed))
-		case x.now.Sub(s.lines[i].Practised.Started) > practiceEvery:
-			x.wrong("practice", "dokku backup:schedule "+s.bare()+" monthly --practice", "the last one of %s is %s old", s.bare(), ui.Age(x.now.Sub(s.lines[i].Practised.Started)))
+			x.wrong("practice", "dokku backup:practice "+s.Bare(), "a restore of %s was never tried", s.Bare())
+		case !s.Lines[i].Practised.Passed:
+			x.wrong("practice", "dokku backup:practice "+s.Bare(), "the last one of %s failed: %s", s.Bare(), ui.FirstWords(s.Lines[i].Practised.Failed))
+		case x.now.Sub(s.Lines[i].Practised.Started) > practiceEvery:
+			x.wrong("practice", "dokku backup:schedule "+s.Bare()+" monthly --practice", "the last one of %s is %s old", s.Bare(), ui.Age(x.now.Sub(s.Lines[i].Practised.Started)))
 		default:
 			practised++
 		}
 	}
 	if practised > 0 {
-		x.fine("practice", "of %s in the last three months", count(practised, "service"))
+		x.fine("practice", "of %s in the last three months", ui.Plural(practised, "service"))
 	}
 }
 
@@ -361,9 +363,9 @@ func (x *examination) backups() {
 		problems += len(s.Problems)
 	}
 	if problems > 0 {
-		x.wrong("backups", "dokku backup:status", "%s", count(problems, "problem"))
+		x.wrong("backups", "dokku backup:status", "%s", ui.Plural(problems, "problem"))
 	} else {
-		x.fine("backups", "%s as they should be", count(len(x.health.Services), "service"))
+		x.fine("backups", "%s as they should be", ui.Plural(len(x.health.Services), "service"))
 	}
 }
 
@@ -371,7 +373,7 @@ func (x *examination) backups() {
 func (x *examination) cron() {
 	all, err := x.schedules().All()
 	if err != nil {
-		x.wrong("schedules", "", "%s", told(err).Message)
+		x.wrong("schedules", "", "%s", repository.Told(err).Message)
 		return
 	}
 	backups := 0
@@ -379,9 +381,9 @@ func (x *examination) cron() {
 		regular := slices.ContainsFunc(all, func(one schedule.Schedule) bool { return one.Service == s.Service && !one.Practice })
 		switch {
 		case !regular:
-			x.wrong("schedules", "dokku backup:schedule "+s.bare()+" daily", "nothing backs up %s by itself", s.bare())
+			x.wrong("schedules", "dokku backup:schedule "+s.Bare()+" daily", "nothing backs up %s by itself", s.Bare())
 		case s.Off:
-			x.wrong("schedules", "dokku backup:set "+s.bare()+" automatic on", "those of %s are switched off", s.bare())
+			x.wrong("schedules", "dokku backup:set "+s.Bare()+" automatic on", "those of %s are switched off", s.Bare())
 		default:
 			backups++
 		}
@@ -396,9 +398,9 @@ func (x *examination) cron() {
 	case x.cronSilent(x.now) != "":
 		x.wrong("cron", "systemctl status cron", "%s", x.cronSilent(x.now))
 	case err != nil || beat.IsZero():
-		x.fine("cron", "is told to look at the schedules of %s", count(backups, "service"))
+		x.fine("cron", "is told to look at the schedules of %s", ui.Plural(backups, "service"))
 	default:
-		x.fine("cron", "looked at the schedules of %s %s ago", count(backups, "service"), ui.Age(x.now.Sub(beat)))
+		x.fine("cron", "looked at the schedules of %s %s ago", ui.Plural(backups, "service"), ui.Age(x.now.Sub(beat)))
 	}
 }
 
@@ -406,7 +408,7 @@ func (x *examination) cron() {
 func (x *examination) notifications() {
 	receivers, err := x.receivers()
 	if err != nil {
-		x.wrong("notifications", "", "%s", told(err).Message)
+		x.wrong("notifications", "", "%s", repository.Told(err).Message)
 		return
 	}
 	failing := x.receiversFailing()
@@ -417,7 +419,7 @@ func (x *examination) notifications() {
 	case len(receivers) == 0:
 		x.wrong("notifications", "dokku backup:notify-add NAME URL", "nobody is told when a backup fails")
 	case len(failing) == 0:
-		x.fine("notifications", "%s", count(len(receivers), "receiver"))
+		x.fine("notifications", "%s", ui.Plural(len(receivers), "receiver"))
 	}
 }
 
@@ -425,12 +427,12 @@ func (x *examination) notifications() {
 func (x *examination) rules() {
 	with, without := 0, []string{}
 	for _, s := range x.health.Services {
-		r, err := x.rule(s.bare(), here)
+		r, err := x.program.rules().Of(s.Bare(), here)
 		switch {
 		case err != nil:
-			x.wrong("retention", "dokku backup:retention "+s.bare(), "%s: %s", s.bare(), told(err).Message)
-		case r.none() && r.Owner == "" && s.Backups > 0:
-			without = append(without, s.bare())
+			x.wrong("retention", "dokku backup:retention "+s.Bare(), "%s: %s", s.Bare(), repository.Told(err).Message)
+		case r.None() && r.Owner == "" && s.Backups > 0:
+			without = append(without, s.Bare())
 		default:
 			with++
 		}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -127,7 +126,7 @@ func (p *program) find(ctx context.Context, repo *repository.Repository, name st
 		marks, err := repo.Marks(ctx, id)
 		return repository.Entry{ID: id, Manifest: m, Marks: marks}, err
 	}
-	entries, err := p.entries(ctx, repo, name)
+	entries, err := repo.ListService(ctx, name)
 	if err != nil {
 		return repository.Entry{}, err
 	}
@@ -139,40 +138,6 @@ func (p *program) find(ctx context.Context, repo *repository.Repository, name st
 	return repository.Entry{}, noBackups(name)
 }
 
-// entries lists the backups of a service ("" for all), newest first. The name may bear a type.
-func (p *program) entries(ctx context.Context, repo *repository.Repository, service string) ([]repository.Entry, error) {
-	typ, name, err := splitService(service)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := repo.List(ctx, name)
-	if err != nil || typ == "" {
-		return entries, err
-	}
-	var ofType []repository.Entry
-	for _, e := range entries {
-		if e.Manifest == nil || len(e.Manifest.Services) > 0 && e.Manifest.Services[0].Type == typ {
-			ofType = append(ofType, e)
-		}
-	}
-	return ofType, nil
-}
-
-// splitService is the type, "" for any, and the name of a service, "" for all.
-func splitService(service string) (typ, name string, err error) {
-	typ, name, typed := strings.Cut(service, ":")
-	if !typed {
-		typ, name = "", service
-	}
-	if (name != "" || typed) && !backup.ValidServiceName(name) {
-		return "", "", &backup.Problem{
-			Message: fmt.Sprintf("%q is neither the id of a backup nor the name of a service", service),
-			Hints:   []string{"see all backups: dokku backup:list"},
-		}
-	}
-	return typ, name, nil
-}
-
 func noBackups(service string) error {
 	return &backup.Problem{
 		Message: fmt.Sprintf("there is no backup of %q", service),
@@ -182,8 +147,8 @@ func noBackups(service string) error {
 
 // noBackup is the problem of an id that names none; when its run failed, or a store has it, it says so.
 func (p *program) noBackup(id backup.ID) error {
-	if c, err := p.copies(); err == nil {
-		for _, state := range c.of(id) {
+	if c, err := p.stores().Copies(); err == nil {
+		for _, state := range c.Of(id) {
 			if !state.Confirmed.IsZero() {
 				return &backup.Problem{Message: fmt.Sprintf("there is no backup %s here, but store %q has it", id, state.Store), Hints: []string{"name the store: --from " + state.Store}}
 			}

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/notify"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
 )
 
 func (p *program) event(kind notify.Kind, service string) notify.Event {
@@ -15,7 +17,7 @@ func (p *program) event(kind notify.Kind, service string) notify.Event {
 // tellFailed tells of a run that made no backup.
 func (p *program) tellFailed(ctx context.Context, o order, err error) {
 	e := p.event(notify.Failed, o.service.String())
-	problem := told(err)
+	problem := repository.Told(err)
 	e.What, e.Why, e.Todo, e.Trigger = "no backup was made", problem.Message, problem.Hints, o.trigger
 	if ctx.Err() != nil {
 		e.Why, e.Todo = "it was interrupted", []string{"start it again: dokku backup:create " + o.service.Name}
@@ -72,20 +74,10 @@ func (p *program) look(ctx context.Context, only string) error {
 	return p.writeMetrics(h)
 }
 
-// lasting are the conditions of a service: those of its problems that are not told when they happen. Without a schedule or an age that the
-// owner set, nobody expects a backup.
-func (p *program) lasting(s *serviceStatus) []notify.Event {
+// lasting are the conditions of a service.
+func (p *program) lasting(s *health.Service) []notify.Event {
 	var events []notify.Event
-	for _, t := range s.Problems {
-		switch t.Kind {
-		case notify.NoGoodBackup:
-			if !s.watched {
-				continue
-			}
-		case notify.Warning, notify.RetentionFailed, notify.StoreBehind:
-		default:
-			continue
-		}
+	for _, t := range s.Lasting() {
 		e := p.event(t.Kind, s.Service)
 		e.What, e.Backup = t.What, s.Newest
 		if t.Do != "" {

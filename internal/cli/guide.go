@@ -69,7 +69,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 		entry, err := g.find(ctx, repo, string(id))
 		return entry.Manifest, err
 	}
-	entries, err := g.entries(ctx, repo, name)
+	entries, err := repo.ListService(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (g *guided) backup(ctx context.Context, repo *repository.Repository, name s
 func backupOptions(entries []repository.Entry) []string {
 	rows := make([][]string, len(entries))
 	for i, e := range entries {
-		rows[i] = slices.Delete(entryLine(e, nil).row(), 3, 4)
+		rows[i] = slices.Delete(listRow(entryLine(e, nil)), 3, 4)
 	}
 	return ui.Align(rows)
 }

@@ -53,7 +53,7 @@ func (p *program) backUpLinked(ctx context.Context, app, when, goingOn string, o
 	p.ui = ui.New(io.Discard, true)
 	services, err := p.host.Linked(ctx, "postgres", app)
 	if err != nil {
-		log.Warn("nothing was backed up %s the deploy: %s; %s", when, told(err).Message, goingOn)
+		log.Warn("nothing was backed up %s the deploy: %s; %s", when, repository.Told(err).Message, goingOn)
 		return warnings{}
 	}
 	if len(services) == 0 {
@@ -69,7 +69,7 @@ func (p *program) backUpLinked(ctx context.Context, app, when, goingOn string, o
 		o.service = s
 		words, err := p.backUpUnlessFresh(ctx, app, o)
 		if err != nil {
-			failed = append(failed, fmt.Sprintf("%s was not backed up: %s", s.Name, told(err).Message))
+			failed = append(failed, fmt.Sprintf("%s was not backed up: %s", s.Name, repository.Told(err).Message))
 		} else {
 			done = append(done, words)
 		}
@@ -88,7 +88,7 @@ func (p *program) backUpUnlessFresh(ctx context.Context, app string, o order) (s
 	if err != nil {
 		return "", err
 	}
-	if maxAge, _ := parseAge(cmp.Or(text, "0")); maxAge > 0 {
+	if maxAge, _ := backup.ParseAge(cmp.Or(text, "0")); maxAge > 0 {
 		fresh, err := p.fresh(ctx, o.service, app, maxAge)
 		if err != nil {
 			return "", err
@@ -102,7 +102,7 @@ func (p *program) backUpUnlessFresh(ctx context.Context, app string, o order) (s
 	case m == nil:
 		return "", err
 	case err != nil: // after the backup was complete
-		return m.words() + "; " + told(err).Message, nil
+		return m.words() + "; " + repository.Told(err).Message, nil
 	}
 	return m.words(), nil
 }
@@ -117,7 +117,7 @@ func (p *program) fresh(ctx context.Context, service dokku.Service, app string, 
 	if err != nil {
 		return nil, err
 	}
-	entries, err := p.entries(ctx, repo, service.String())
+	entries, err := repo.ListService(ctx, service.String())
 	if err != nil || len(entries) == 0 || !willDo(entries[0], maxAge, time.Now()) {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (p *program) beforeDestroy(ctx context.Context, typ, name string) error {
 	log.Step("Backing up %s before it is destroyed", name)
 	m, err := p.backUpUnlocked(ctx, order{service: service, trigger: backup.BeforeDestroy, note: "before it was destroyed", pin: true})
 	if err != nil {
-		log.Warn("%s is not destroyed, since it was not backed up: %s", name, told(err).Message)
+		log.Warn("%s is not destroyed, since it was not backed up: %s", name, repository.Told(err).Message)
 		log.Warn("to destroy it without a backup: dokku backup:set %s on-destroy off", name)
 		return warnings{}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -43,32 +44,32 @@ func (p *program) info(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	copies, err := p.copies()
+	copies, err := p.stores().Copies()
 	if err != nil {
 		return err
 	}
 	if asJSON {
 		return p.printJSON(struct {
 			*backup.Manifest
-			Marks  backup.Marks `json:"marks"`
-			Stores []copyState  `json:"stores,omitempty"`
-		}{entry.Manifest, entry.Marks, copies.of(entry.ID)})
+			Marks  backup.Marks       `json:"marks"`
+			Stores []stores.CopyState `json:"stores,omitempty"`
+		}{entry.Manifest, entry.Marks, copies.Of(entry.ID)})
 	}
-	for _, line := range infoPage(entry, copies.of(entry.ID)) {
+	for _, line := range infoPage(entry, copies.Of(entry.ID)) {
 		p.print("%s", line)
 	}
 	return nil
 }
 
 // infoPage is a backup as a person reads it.
-func infoPage(e repository.Entry, copies []copyState) []string {
+func infoPage(e repository.Entry, copies []stores.CopyState) []string {
 	m := e.Manifest
 	page := []string{"=====> " + string(m.ID)}
 	add := func(key, format string, args ...any) {
 		page = append(page, fmt.Sprintf("       %-14s %s", key, fmt.Sprintf(format, args...)))
 	}
 	add("taken", "%s, %s ago, in %s", ui.Time(m.CreatedAt), ui.Age(time.Since(m.CreatedAt)), ui.Took(time.Duration(m.Timings.Total)*time.Millisecond))
-	add("state", "%s", entryLine(e, copies).state())
+	add("state", "%s", proof(entryLine(e, copies)))
 	for _, w := range m.Warnings {
 		add("warning", "%s", w)
 	}
@@ -106,7 +107,7 @@ func addDatabase(add func(key, format string, args ...any), d backup.Database) {
 	for _, t := range d.Tables {
 		rows += t.Rows
 	}
-	add("database", "%s: %s, %s rows, %s (%s on disk), %s, %s", d.Name, count(len(d.Tables), "table"), ui.Count(rows),
+	add("database", "%s: %s, %s rows, %s (%s on disk), %s, %s", d.Name, ui.Plural(len(d.Tables), "table"), ui.Count(rows),
 		ui.Bytes(d.Dump.Bytes), ui.Bytes(d.Size), d.Encoding, d.Collation)
 	var extensions []string
 	for _, x := range d.Extensions {
@@ -140,10 +141,10 @@ func addApp(add func(key, format string, args ...any), app backup.App) {
 		add("", "deployed: %s", ui.Time(app.DeployedAt))
 	}
 	if app.Bundle != nil {
-		add("", "code: %s as a git bundle, %s", count(app.Bundle.Commits, "commit"), ui.Bytes(app.Bundle.Bytes))
+		add("", "code: %s as a git bundle, %s", ui.Plural(app.Bundle.Commits, "commit"), ui.Bytes(app.Bundle.Bytes))
 	}
 	if app.Config != nil {
-		add("", "config: %s, sealed", count(len(app.ConfigKeys), "value"))
+		add("", "config: %s, sealed", ui.Plural(len(app.ConfigKeys), "value"))
 	}
 }
 
@@ -152,9 +153,9 @@ func verifiedWords(v *backup.Verified) string {
 	case v == nil:
 		return "never"
 	case v.OK() && v.Share > 0:
-		return fmt.Sprintf("%s ago: a sample, %s read, all others are there in full size", ui.Age(time.Since(v.At)), count(v.Segments, "segment"))
+		return fmt.Sprintf("%s ago: a sample, %s read, all others are there in full size", ui.Age(time.Since(v.At)), ui.Plural(v.Segments, "segment"))
 	case v.OK():
-		return fmt.Sprintf("%s ago: all %s read, sizes, rows and digests as recorded", ui.Age(time.Since(v.At)), count(v.Segments, "segment"))
+		return fmt.Sprintf("%s ago: all %s read, sizes, rows and digests as recorded", ui.Age(time.Since(v.At)), ui.Plural(v.Segments, "segment"))
 	}
 	return fmt.Sprintf("%s ago: DAMAGED: %s", ui.Age(time.Since(v.At)), strings.Join(v.Problems, "; "))
 }
@@ -167,21 +168,13 @@ func practisedWords(r *backup.Report) string {
 	case r.Passed:
 		return fmt.Sprintf("%s ago: passed, restored in %s", ui.Age(time.Since(r.Started)), took(r.RTO))
 	}
-	return fmt.Sprintf("%s ago: FAILED: %s", ui.Age(time.Since(r.Started)), firstWords(r.Failed))
+	return fmt.Sprintf("%s ago: FAILED: %s", ui.Age(time.Since(r.Started)), ui.FirstWords(r.Failed))
 }
 
 // stateWords is the manifest's state with the number of its warnings.
 func stateWords(m *backup.Manifest) string {
 	if n := len(m.Warnings); n > 0 {
-		return "complete with " + count(n, "warning")
+		return "complete with " + ui.Plural(n, "warning")
 	}
 	return string(m.State)
-}
-
-// count is a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return ui.Count(int64(n)) + " " + noun + "s"
 }

@@ -11,6 +11,7 @@ import (
 	"filippo.io/age"
 	"github.com/urfave/cli/v2"
 
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/store/local"
@@ -138,7 +139,7 @@ func (p *program) showKit(ctx context.Context) error {
 	p.ui.Detail("Without Dokku: doc/recovery-by-hand.md in the plugin.")
 	if !repo.Sealed() && repo.Origin() != nil {
 		p.print("%s", repo.Origin())
-		return replaceFile(p.kitPath(), []byte(repo.CheckWord()))
+		return atomicfile.Replace(p.kitPath(), []byte(repo.CheckWord()))
 	}
 	return nil
 }

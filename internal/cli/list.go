@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,8 +11,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/runs"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -26,25 +27,6 @@ Runs that failed are listed too, with the reason. With --from the backups that a
 		Flags:     []cli.Flag{fromFlag(), formatFlag()},
 		Action:    p.list,
 	}
-}
-
-// line is a backup, or a run that failed, as the list shows it.
-type line struct {
-	ID        backup.ID        `json:"id"`
-	Service   string           `json:"service"`
-	CreatedAt time.Time        `json:"created_at"`
-	State     string           `json:"state"`
-	Bytes     int64            `json:"bytes"`
-	New       int64            `json:"new_bytes"`
-	Commits   []string         `json:"commits"`
-	Note      string           `json:"note,omitempty"`
-	Warnings  []string         `json:"warnings,omitempty"`
-	Failed    string           `json:"failed,omitempty"`
-	Pinned    *backup.Pinned   `json:"pinned,omitempty"`
-	Verified  *backup.Verified `json:"verified,omitempty"`
-	Practised *backup.Report   `json:"practised,omitempty"`
-	Stores    []copyState      `json:"stores,omitempty"`
-	took      time.Duration    // 0 where it failed
 }
 
 func (p *program) list(c *cli.Context) error {
@@ -64,7 +46,7 @@ func (p *program) list(c *cli.Context) error {
 		return p.printJSON(lines)
 	}
 	if len(lines) == 0 {
-		if all, err := p.remotes(); err == nil && len(all) > 0 && c.String("from") == here {
+		if all, err := p.stores().All(); err == nil && len(all) > 0 && c.String("from") == here {
 			p.ui.Detail("see what a store has: dokku backup:list --from %s", all[0].Name)
 		}
 		if service == "" {
@@ -76,28 +58,28 @@ func (p *program) list(c *cli.Context) error {
 	}
 	rows := [][]string{{"ID", "AGE", "DATA", "NEW", "COMMIT", "STATE", "NOTE"}}
 	for _, l := range lines {
-		rows = append(rows, l.row())
+		rows = append(rows, listRow(l))
 	}
 	return ui.Table(p.stdout, rows)
 }
 
 // lines are the backups and failed runs of a service ("" for all), newest first; of a store, from, the backups alone. A host without a
 // repository has none.
-func (p *program) lines(ctx context.Context, from, service string) ([]line, error) {
-	lines := []line{}
-	copies, err := p.copies()
+func (p *program) lines(ctx context.Context, from, service string) ([]health.Line, error) {
+	lines := []health.Line{}
+	copies, err := p.stores().Copies()
 	if err != nil {
 		return nil, err
 	}
 	repo, err := p.repositoryAt(ctx, from)
 	switch {
 	case err == nil:
-		all, err := p.summaries(ctx, repo, from, service)
+		all, err := p.stores().Summaries(ctx, repo, from, service)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range all {
-			lines = append(lines, summaryLine(s, copies.of(s.ID)))
+			lines = append(lines, summaryLine(s, copies.Of(s.ID)))
 		}
 		if from != here {
 			return lines, nil
@@ -120,33 +102,18 @@ func (p *program) lines(ctx context.Context, from, service string) ([]line, erro
 			lines = append(lines, failedLine(f))
 		}
 	}
-	slices.SortStableFunc(lines, func(a, b line) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	slices.SortStableFunc(lines, func(a, b health.Line) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return lines, nil
 }
 
-// summaries are the backups of a service ("" for all) in a place, newest first, as far as a listing needs them. The name may bear a type.
-func (p *program) summaries(ctx context.Context, repo *repository.Repository, at, service string) ([]repository.Summary, error) {
-	typ, name, err := splitService(service)
-	if err != nil {
-		return nil, err
-	}
-	index := filepath.Join(p.host.DataDir(), "index")
-	if at != here {
-		index = p.remotePath(at, "index")
-	}
-	all, err := repo.Summaries(ctx, name, index)
-	if typ != "" {
-		all = slices.DeleteFunc(all, func(s repository.Summary) bool { return !s.Unreadable && s.Type != typ })
-	}
-	return all, err
+func entryLine(e repository.Entry, copies []stores.CopyState) health.Line {
+	return summaryLine(e.Summary(), copies)
 }
 
-func entryLine(e repository.Entry, copies []copyState) line { return summaryLine(e.Summary(), copies) }
-
-func summaryLine(s repository.Summary, copies []copyState) line {
-	l := line{
-		ID: s.ID, Service: serviceOf(s), CreatedAt: s.CreatedAt, State: string(s.State), Bytes: s.Stored.Raw, New: s.Stored.New, Note: s.Note,
-		Warnings: s.Warnings, Pinned: s.Marks.Pinned, Verified: s.Marks.Verified, Practised: s.Marks.Practised, Stores: copies, took: s.Took,
+func summaryLine(s repository.Summary, copies []stores.CopyState) health.Line {
+	l := health.Line{
+		ID: s.ID, Service: s.Service(), CreatedAt: s.CreatedAt, State: string(s.State), Bytes: s.Stored.Raw, New: s.Stored.New, Note: s.Note,
+		Warnings: s.Warnings, Pinned: s.Marks.Pinned, Verified: s.Marks.Verified, Practised: s.Marks.Practised, Stores: copies, Took: s.Took,
 	}
 	if s.Unreadable {
 		l.State, l.Failed = "unreadable", s.Err.Error()
@@ -159,11 +126,11 @@ func summaryLine(s repository.Summary, copies []copyState) line {
 	return l
 }
 
-func failedLine(f runs.Record) line {
-	return line{ID: f.ID, Service: f.Service, CreatedAt: f.Started, State: "failed", Failed: f.Failed, Note: f.Note}
+func failedLine(f runs.Record) health.Line {
+	return health.Line{ID: f.ID, Service: f.Service, CreatedAt: f.Started, State: "failed", Failed: f.Failed, Note: f.Note}
 }
 
-func (l line) row() []string {
+func listRow(l health.Line) []string {
 	data, added, commit := ui.Bytes(l.Bytes), ui.Bytes(l.New), "-"
 	if l.Failed != "" {
 		data, added = "-", "-"
@@ -174,30 +141,19 @@ func (l line) row() []string {
 	if len(l.Commits) > 1 {
 		commit += "+"
 	}
-	return []string{string(l.ID), ui.Age(time.Since(l.CreatedAt)), data, added, commit, l.state(), l.Note}
+	return []string{string(l.ID), ui.Age(time.Since(l.CreatedAt)), data, added, commit, proof(l), l.Note}
 }
 
-// widestReason is how many characters of a failure's reason a table shows; --format json, and info for a failed run's id, tell all.
-const widestReason = 80
-
-func firstWords(reason string) string {
-	reason, _, _ = strings.Cut(reason, "\n")
-	if runes := []rune(reason); len(runes) > widestReason {
-		return string(runes[:widestReason-1]) + "…"
-	}
-	return reason
-}
-
-// state is how far the backup is proven, in words.
-func (l line) state() string {
+// proof is how far the backup is proven, in words.
+func proof(l health.Line) string {
 	state := l.State
 	if l.Failed != "" {
-		state += ": " + firstWords(l.Failed)
+		state += ": " + ui.FirstWords(l.Failed)
 	}
 	if len(l.Warnings) > 0 {
-		state = "complete with " + count(len(l.Warnings), "warning")
+		state = "complete with " + ui.Plural(len(l.Warnings), "warning")
 	}
-	if lacking := missing(l.Stores); len(lacking) > 0 && l.Failed == "" {
+	if lacking := stores.Missing(l.Stores); len(lacking) > 0 && l.Failed == "" {
 		state += " here, not at " + strings.Join(lacking, ", ")
 	}
 	switch {

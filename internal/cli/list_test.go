@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/runs"
 	"github.com/dokku-backup/dokku-backup/internal/store/local"
@@ -48,7 +49,7 @@ func (h *retentionHost) rememberAll(repo *repository.Repository) {
 			c.Marks["marks/"+e.ID.Service()+"/"+string(e.ID)+"/"+kind] = "1234 bytes of 2026-11-21T19:07:47.123456789Z"
 		}
 	}
-	h.check(h.remember("offsite", &c))
+	h.check(h.stores().Remember("offsite", &c))
 	for service := range services {
 		for n := range 20 {
 			run, err := h.runs().Begin(service)
@@ -109,7 +110,7 @@ func TestList5000(t *testing.T) {
 		t.Logf("index: %d kB", info.Size()/1000)
 	}
 	out, _ := h.run(0, "list --format json")
-	var lines []line
+	var lines []health.Line
 	h.check(json.Unmarshal([]byte(out), &lines))
 	if want := services * (each + 20); len(lines) != want {
 		t.Errorf("got %d lines, want %d", len(lines), want)

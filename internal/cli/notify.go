@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/notify"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
@@ -93,7 +94,7 @@ func (p *program) notifyAdd(c *cli.Context) error {
 	if err := os.MkdirAll(filepath.Dir(p.receiverPath(r.Name)), 0o700); err != nil {
 		return err
 	}
-	if err := writeJSON(p.receiverPath(r.Name), r); err != nil {
+	if err := atomicfile.ReplaceJSON(p.receiverPath(r.Name), r); err != nil {
 		return err
 	}
 	p.ui.Heading("Added receiver %s: %s", r.Name, r.Address)
@@ -223,7 +224,7 @@ func (p *program) resealReceivers(repo *repository.Repository) error {
 		if r.URL, err = repo.Seal(receiverSeal(r.Name), opened.URL); err != nil {
 			return err
 		}
-		if err := writeJSON(p.receiverPath(r.Name), r); err != nil {
+		if err := atomicfile.ReplaceJSON(p.receiverPath(r.Name), r); err != nil {
 			return err
 		}
 	}

@@ -101,7 +101,7 @@ func (p *program) printReceivers(all []receiver, states []receiverState) error {
 			state = "not tried: dokku backup:notify-test " + s.Name
 		}
 		if s.Failing != "" {
-			state = "failed " + ui.Age(time.Since(s.LastFailed)) + " ago: " + firstWords(s.Failing)
+			state = "failed " + ui.Age(time.Since(s.LastFailed)) + " ago: " + ui.FirstWords(s.Failing)
 		}
 		rows = append(rows, []string{s.Name, s.Kind, s.Address, events, services, sent, state})
 	}

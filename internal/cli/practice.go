@@ -87,7 +87,7 @@ func (p *program) tellPractised(ctx context.Context, service dokku.Service, id b
 	e := p.event(notify.PracticePassed, service.String())
 	e.Backup, e.What = id, "the backup was restored in a rehearsal"
 	if failure != nil && !errors.Is(failure, warnings{}) {
-		problem := told(failure)
+		problem := repository.Told(failure)
 		e.Kind, e.What, e.Why, e.Todo = notify.PracticeFailed, "the backup could not be restored in a rehearsal", problem.Message, problem.Hints
 	}
 	p.tell(e)
@@ -197,7 +197,7 @@ func (p *program) keepReport(ctx context.Context, job *restore.Job, repo *reposi
 	if _, err := own.Manifest(ctx, job.Backup); err == nil {
 		return own.SetPractised(ctx, job.Backup, report) // which the next backup sends
 	}
-	if err := p.mayWrite(ctx, repo, job.Store); err != nil {
+	if err := p.stores().MayWrite(ctx, repo, job.Store); err != nil {
 		p.ui.Detail("the report is not kept with the backup: store %s is only read here", job.Store)
 		return nil
 	}
@@ -267,7 +267,7 @@ func (p *program) sweep(c *cli.Context, kept bool) error {
 		swept++
 	}
 	if kept {
-		p.ui.Heading("%s removed", count(swept, "practice run"))
+		p.ui.Heading("%s removed", ui.Plural(swept, "practice run"))
 	}
 	return nil
 }

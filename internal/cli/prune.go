@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/retention"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -28,33 +30,6 @@ each backup is shown with the rules that keep it or let it go. Copies in stores 
 	}
 }
 
-// pruned is what came of a prune, or would.
-type pruned struct {
-	Where    string   `json:"where"`
-	DryRun   bool     `json:"dry_run"`
-	Services []judged `json:"services"`
-	Removed  int      `json:"removed"`
-	Freed    int64    `json:"freed_bytes"`
-}
-
-// judged is what the rule of a service decides on its backups in one place.
-type judged struct {
-	Service   string            `json:"service"` // type:name
-	Rule      *backup.Retention `json:"rule"`    // null: everything is kept
-	Decisions []backup.Decision `json:"backups"` // newest first
-}
-
-// removed are the backups that go.
-func (j judged) removed() []backup.ID {
-	var ids []backup.ID
-	for _, d := range j.Decisions {
-		if !d.Keep {
-			ids = append(ids, d.ID)
-		}
-	}
-	return ids
-}
-
 func (p *program) prune(c *cli.Context) error {
 	asJSON, err := wantsJSON(c)
 	if err != nil {
@@ -64,18 +39,18 @@ func (p *program) prune(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	g, err := p.pruningAt(c.Context, c.String("from"))
+	place, err := p.placeAt(c.Context, c.String("from"))
 	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(*backup.Problem)) {
 		return noBackups(cmp.Or(service, "any service"))
 	}
 	if err != nil {
 		return err
 	}
-	result := pruned{Where: g.at, DryRun: c.Bool("dry-run"), Services: []judged{}}
+	result := retention.Pruned{Where: place.At, DryRun: c.Bool("dry-run"), Services: []retention.Judged{}}
 	if result.DryRun {
-		err = g.foretell(c.Context, service, &result)
+		err = place.Foretell(c.Context, service, &result)
 	} else {
-		err = g.apply(c.Context, service, &result)
+		err = p.applyRetention(c.Context, place, service, &result)
 	}
 	if err != nil {
 		return err
@@ -89,7 +64,25 @@ func (p *program) prune(c *cli.Context) error {
 	return p.printPruned(result, service)
 }
 
-func (p *program) printPruned(result pruned, service string) error {
+// applyRetention removes what no rule keeps, and frees its space. It holds the repository, and the store, alone.
+func (p *program) applyRetention(ctx context.Context, place *retention.Place, service string, result *retention.Pruned) error {
+	release, err := p.alone("removed")
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := place.Remove(ctx, service, result); err != nil {
+		return err
+	}
+	for _, j := range result.Services {
+		if err := p.retentionFailures().Mended(j.Service, place.At); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *program) printPruned(result retention.Pruned, service string) error {
 	ruled := false
 	for _, j := range result.Services {
 		if j.Rule == nil {
@@ -111,15 +104,15 @@ func (p *program) printPruned(result pruned, service string) error {
 	switch {
 	case !ruled && result.Freed == 0:
 	case result.DryRun:
-		p.ui.Heading("%s would be removed, %s freed; nothing was changed", count(result.Removed, "backup"), ui.Bytes(result.Freed))
+		p.ui.Heading("%s would be removed, %s freed; nothing was changed", ui.Plural(result.Removed, "backup"), ui.Bytes(result.Freed))
 	default:
-		p.ui.Heading("%s removed, %s freed", count(result.Removed, "backup"), ui.Bytes(result.Freed))
+		p.ui.Heading("%s removed, %s freed", ui.Plural(result.Removed, "backup"), ui.Bytes(result.Freed))
 	}
 	return nil
 }
 
 // printJudged shows each backup with what becomes of it and why.
-func (p *program) printJudged(j judged) error {
+func (p *program) printJudged(j retention.Judged) error {
 	p.ui.Step("%s: %s", j.Service, retentionWords(*j.Rule))
 	rows := [][]string{{"ID", "AGE", "", "WHY"}}
 	for _, d := range j.Decisions {

@@ -15,6 +15,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/health"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -137,7 +139,7 @@ func (p *program) serviceReports(ctx context.Context, only string) ([]reported, 
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(h.Services, func(a, b serviceStatus) int { return strings.Compare(a.Service, b.Service) })
+	slices.SortFunc(h.Services, func(a, b health.Service) int { return strings.Compare(a.Service, b.Service) })
 	var found []reported
 	for _, s := range h.Services {
 		r, err := p.serviceReport(s)
@@ -149,7 +151,7 @@ func (p *program) serviceReports(ctx context.Context, only string) ([]reported, 
 	return found, nil
 }
 
-func (p *program) serviceReport(s serviceStatus) (reported, error) {
+func (p *program) serviceReport(s health.Service) (reported, error) {
 	age := ""
 	if !s.At.IsZero() {
 		age = ui.Age(time.Since(s.At))
@@ -162,16 +164,16 @@ func (p *program) serviceReport(s serviceStatus) (reported, error) {
 	for _, one := range schedules {
 		scheduled = append(scheduled, one.Name+": "+one.Words())
 	}
-	rule, err := p.rule(s.bare(), here)
+	rule, err := p.rules().Of(s.Bare(), here)
 	if err != nil {
 		return reported{}, err
 	}
-	r := reported{s.bare(), map[string]string{
-		"type": strings.TrimSuffix(strings.TrimSuffix(s.Service, s.bare()), ":"), "newest": string(s.Newest), "newest-at": stamp(s.At), "newest-age": age,
+	r := reported{s.Bare(), map[string]string{
+		"type": strings.TrimSuffix(strings.TrimSuffix(s.Service, s.Bare()), ":"), "newest": string(s.Newest), "newest-at": stamp(s.At), "newest-age": age,
 		"stores": strings.Join(s.Stores, " "), "backups": fmt.Sprint(s.Backups), "verified": s.Verified, "practised": s.Practised,
 		"problems": fmt.Sprint(len(s.Problems)), "schedules": strings.Join(scheduled, "\n"), "next-run": stamp(s.Next), "retention": retentionWords(rule.Retention),
 	}}
-	return r, p.addSettings(r, ofService, func(key string) (string, error) { return p.setting(s.bare(), key) })
+	return r, p.addSettings(r, ofService, func(key string) (string, error) { return p.setting(s.Bare(), key) })
 }
 
 // stamp is a time for programs, "" for none.
@@ -271,7 +273,7 @@ func (p *program) printReported(r reported) {
 func (p *program) reportApp(ctx context.Context, app string) error {
 	r, err := p.appReport(ctx, app)
 	if err != nil {
-		return &backup.Problem{Message: "backup: no report of " + app + ": " + told(err).Message, Err: err}
+		return &backup.Problem{Message: "backup: no report of " + app + ": " + repository.Told(err).Message, Err: err}
 	}
 	p.printReported(r)
 	return nil

@@ -23,7 +23,7 @@ func TestRetain(t *testing.T) {
 		if got.removed != removed || (got.failed != nil) != failed {
 			t.Errorf("%s: got %d removed, error %v, want %d, %v; said: %s", what, got.removed, got.failed, removed, failed, h.said.String())
 		}
-		if why, at := h.retentionFailed("postgres:db"); (why != "") != failed || failed && time.Since(at) > time.Minute {
+		if why, at := h.retentionFailures().Last("postgres:db"); (why != "") != failed || failed && time.Since(at) > time.Minute {
 			t.Errorf("%s: kept is %q at %s, want a failure %v", what, why, at, failed)
 		}
 		h.said.Reset()

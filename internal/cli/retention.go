@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
+	"github.com/dokku-backup/dokku-backup/internal/retention"
 	"github.com/dokku-backup/dokku-backup/internal/settings"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
@@ -55,9 +55,6 @@ var retentionFlags = []string{
 	"keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly", "keep-within", "max-total", "off", "default",
 }
 
-// keepEverything is the setting of an owner that has no rule and does not want the host's.
-const keepEverything = "off"
-
 func (p *program) retention(c *cli.Context) error {
 	asJSON, err := wantsJSON(c)
 	if err != nil {
@@ -94,7 +91,7 @@ func (p *program) retention(c *cli.Context) error {
 func retentionValue(c *cli.Context) (string, error) {
 	switch {
 	case c.Bool("off"):
-		return keepEverything, nil
+		return retention.KeepEverything, nil
 	case c.Bool("default"):
 		return "", nil
 	}
@@ -109,7 +106,7 @@ func retentionValue(c *cli.Context) (string, error) {
 	}
 	var err error
 	if c.IsSet("keep-within") {
-		if r.KeepWithin, err = parseAge(c.String("keep-within")); err != nil || r.KeepWithin == 0 {
+		if r.KeepWithin, err = backup.ParseAge(c.String("keep-within")); err != nil || r.KeepWithin == 0 {
 			return "", usage(c.Command, "--keep-within is a time such as 48h or 14d, not %q", c.String("keep-within"))
 		}
 	}
@@ -139,27 +136,27 @@ func (p *program) setRetention(c *cli.Context, name, value string) error {
 	}
 	at := c.String("store")
 	if at != here {
-		if _, err := p.remote(at); err != nil {
+		if _, err := p.stores().Get(at); err != nil {
 			return err
 		}
 		whose += " at " + at
 	}
-	if err := p.settingsStore().Set(owner, retentionKey(at), value); err != nil {
+	if err := p.rules().Set(owner, at, value); err != nil {
 		return err
 	}
 	if name == "" {
-		parsed, err := parseRetention(value)
+		parsed, err := retention.Parse(value)
 		if err != nil {
 			return err
 		}
 		p.ui.Heading("Retention of %s: %s", whose, retentionWords(parsed))
 		return nil
 	}
-	r, err := p.rule(name, at)
+	r, err := p.rules().Of(name, at)
 	if err != nil {
 		return err
 	}
-	p.ui.Heading("Retention of %s: %s%s", whose, retentionWords(r.Retention), r.origin())
+	p.ui.Heading("Retention of %s: %s%s", whose, retentionWords(r.Retention), origin(r))
 	if at != here {
 		p.ui.Detail("see what it removes there: dokku backup:prune %s --from %s --dry-run", name, at)
 		return nil
@@ -169,87 +166,6 @@ func (p *program) setRetention(c *cli.Context, name, value string) error {
 		p.ui.Detail("%s", found.words(name))
 	}
 	return err
-}
-
-// retentionKey is the setting that holds a place's rule.
-func retentionKey(at string) string {
-	if at == here {
-		return "retention"
-	}
-	return "retention@" + at
-}
-
-// forgetRules removes the rules for a store that is removed: another one of that name begins without.
-func (p *program) forgetRules(at string) error {
-	owners, err := p.settingsStore().Owners()
-	if err != nil {
-		return err
-	}
-	for _, owner := range owners {
-		if err := p.settingsStore().Set(owner, retentionKey(at), ""); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// rule is the retention that holds for a service in a place.
-type rule struct {
-	backup.Retention        // zero: everything is kept
-	Owner            string // service or host, "" when nothing was set
-}
-
-func (r rule) none() bool { return r.Retention == backup.Retention{} }
-
-func (r rule) origin() string {
-	if r.Owner == "host" {
-		return ", as for all services"
-	}
-	return ""
-}
-
-// rule looks for a store's own rule, then for that of here; the service's goes before the host's.
-func (p *program) rule(service, at string) (rule, error) {
-	for _, key := range []string{retentionKey(at), retentionKey(here)} {
-		for _, owner := range []settings.Owner{settings.Service(service), settings.Host} {
-			if owner == settings.Service("") {
-				continue
-			}
-			value, err := p.settingsStore().Get(owner, key)
-			if err != nil {
-				return rule{}, err
-			}
-			if value == "" {
-				continue
-			}
-			r := rule{Owner: "service"}
-			if owner == settings.Host {
-				r.Owner = "host"
-			}
-			if r.Retention, err = parseRetention(value); err != nil {
-				return rule{}, &backup.Problem{
-					Message: fmt.Sprintf("the retention that is set for %s cannot be read, so nothing is removed: %v", service, err),
-					Hints:   []string{"set it again: dokku backup:retention " + service + " --keep-daily 14 ..."},
-				}
-			}
-			return r, nil
-		}
-	}
-	return rule{}, nil
-}
-
-// parseRetention reads a setting. What it does not know, since a newer program wrote it, may be what keeps a backup: it is an error.
-func parseRetention(value string) (backup.Retention, error) {
-	var r backup.Retention
-	if value == "" || value == keepEverything {
-		return r, nil
-	}
-	in := json.NewDecoder(bytes.NewReader([]byte(value)))
-	in.DisallowUnknownFields()
-	if err := in.Decode(&r); err != nil {
-		return backup.Retention{}, err
-	}
-	return r, r.Check()
 }
 
 // retentionWords is a rule as a person set it.
@@ -278,6 +194,16 @@ func retentionWords(r backup.Retention) string {
 	return strings.Join(parts, ", ")
 }
 
+// origin says whose rule it is, where that is not the service's own.
+func origin(r retention.Rule) string {
+	if r.Owner == "host" {
+		return ", as for all services"
+	}
+	return ""
+}
+
+func (p *program) rules() retention.Rules { return retention.Rules{Settings: p.settingsStore()} }
+
 // outlook is what the rule of a service would do here, as far as the index of backups tells.
 type outlook struct{ backups, removes int }
 
@@ -289,24 +215,23 @@ func (p *program) outlook(ctx context.Context, service string) (outlook, error) 
 	if err != nil {
 		return outlook{}, err
 	}
-	g := &pruning{program: p, at: here, repo: repo}
-	found, err := g.glance(ctx, service)
+	found, err := p.place(here, repo, nil).Glance(ctx, service)
 	if err != nil {
 		return outlook{}, err
 	}
 	var o outlook
 	for _, v := range found {
 		o.backups += len(v.Decisions)
-		o.removes += len(v.removed())
+		o.removes += len(v.Removed())
 	}
 	return o, nil
 }
 
 func (o outlook) words(service string) string {
 	if o.removes == 0 {
-		return fmt.Sprintf("%s here; all of them stay", count(o.backups, "backup"))
+		return fmt.Sprintf("%s here; all of them stay", ui.Plural(o.backups, "backup"))
 	}
-	return fmt.Sprintf("%s here, %d of which would be removed; see which: dokku backup:prune %s --dry-run", count(o.backups, "backup"), o.removes, service)
+	return fmt.Sprintf("%s here, %d of which would be removed; see which: dokku backup:prune %s --dry-run", ui.Plural(o.backups, "backup"), o.removes, service)
 }
 
 // shownRule is a rule as --format json shows it.
@@ -336,7 +261,7 @@ func (p *program) showRetention(c *cli.Context, name string, asJSON bool) error 
 		}
 	}
 	places := []string{here}
-	stores, err := p.addressed()
+	stores, err := p.stores().Addressed()
 	if err != nil {
 		return err
 	}
@@ -346,7 +271,7 @@ func (p *program) showRetention(c *cli.Context, name string, asJSON bool) error 
 	shown := []shownRule{}
 	for _, s := range services {
 		for _, at := range places {
-			r, err := p.rule(s, at)
+			r, err := p.rules().Of(s, at)
 			if err != nil {
 				return err
 			}
@@ -354,7 +279,7 @@ func (p *program) showRetention(c *cli.Context, name string, asJSON bool) error 
 				continue // it has settings, but no rule of its own
 			}
 			line := shownRule{Service: s, Where: at, SetFor: r.Owner}
-			if !r.none() {
+			if !r.None() {
 				line.Rule = &r.Retention
 			}
 			shown = append(shown, line)

@@ -15,8 +15,10 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/restore"
+	"github.com/dokku-backup/dokku-backup/internal/retention"
 	"github.com/dokku-backup/dokku-backup/internal/settings"
 	"github.com/dokku-backup/dokku-backup/internal/store/local"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
@@ -83,7 +85,7 @@ func (h *retentionHost) run(code int, line string) (stdout, stderr string) {
 func (h *retentionHost) ages(service, at string) string {
 	h.t.Helper()
 	out, _ := h.run(0, "list "+service+" --format json --from "+at)
-	var lines []line
+	var lines []health.Line
 	h.check(json.Unmarshal([]byte(out), &lines))
 	var ages []string
 	for _, l := range lines {
@@ -138,7 +140,7 @@ func TestRetentionSet(t *testing.T) {
 	words := "keep-last 7, keep-hourly 6, keep-daily 14, keep-weekly 8, keep-monthly 12, keep-yearly 3, keep-within 14d, max-total 20 GB"
 	h.holds("set", err, words)
 	h.check(h.settingsStore().Set(settings.Service("db"), "retention", `{"keep_last":3}`))
-	h.check(h.settingsStore().Set(settings.Service("quiet"), "retention", keepEverything))
+	h.check(h.settingsStore().Set(settings.Service("quiet"), "retention", retention.KeepEverything))
 	h.check(h.settingsStore().Set(settings.Service("other"), "timeout", "3"))
 	out, _ = h.run(0, "retention")
 	h.holds("all", out, words, "db ", "keep-last 3", "the service", "quiet")
@@ -177,7 +179,7 @@ func TestPrune(t *testing.T) {
 	h.want("without a rule", h.ages("db", here), "0 1 2 3 4 5")
 
 	h.run(0, "retention --global --keep-last 2")
-	h.check(h.settingsStore().Set(settings.Service("other"), "retention", keepEverything))
+	h.check(h.settingsStore().Set(settings.Service("other"), "retention", retention.KeepEverything))
 	old := backup.NewID("db", h.now.AddDate(0, 0, -4))
 	h.run(0, "pin "+string(old))
 	needed := backup.NewID("db", h.now.AddDate(0, 0, -3))
@@ -198,7 +200,7 @@ func TestPrune(t *testing.T) {
 	foretold, _ := h.run(0, "prune --dry-run --format json")
 	_, err = h.run(0, "prune")
 	h.holds("prune", err, "2 backups removed")
-	var want pruned
+	var want retention.Pruned
 	h.check(json.Unmarshal([]byte(foretold), &want))
 	freed := regexp.MustCompile(`removed, (.*) freed`).FindStringSubmatch(err)
 	if len(freed) == 0 || freed[1] != ui.Bytes(want.Freed) || want.Freed == 0 || want.Removed != 2 {

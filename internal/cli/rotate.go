@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -18,7 +19,7 @@ func (p *program) addRecipient(c *cli.Context, repo *repository.Repository) erro
 	if err := p.hostKeys().Refresh(repo); err != nil {
 		return err
 	}
-	p.ui.Heading("New backups are sealed to %s", count(len(repo.Info.Recipients), "key"))
+	p.ui.Heading("New backups are sealed to %s", ui.Plural(len(repo.Info.Recipients), "key"))
 	p.ui.Detail("They share data with old ones, which the added key does not open yet. To let it open all:  dokku backup:key --rewrap")
 	p.ui.Detail("Tell the owner of the added key the check word, to compare:  %s", repo.CheckWord())
 	return nil
@@ -31,7 +32,7 @@ func (p *program) removeRecipient(c *cli.Context, repo *repository.Repository) e
 	if err := p.hostKeys().Refresh(repo); err != nil {
 		return err
 	}
-	p.ui.Heading("New backups are sealed to %s", count(len(repo.Info.Recipients), "key"))
+	p.ui.Heading("New backups are sealed to %s", ui.Plural(len(repo.Info.Recipients), "key"))
 	p.ui.Detail("The removed key still opens old ones, and what new ones share with them. To seal these anew:  dokku backup:key --rewrap")
 	p.ui.Detail("Its owner has seen the derived keys. If he is not to be trusted any more:  dokku backup:key --rotate")
 	return nil
@@ -78,32 +79,32 @@ func (p *program) rewrap(c *cli.Context, repo *repository.Repository) error {
 }
 
 func (p *program) rewrapStore(ctx context.Context, repo *repository.Repository, name string) error {
-	r, err := p.remote(name)
+	r, err := p.stores().Get(name)
 	if err != nil {
 		return err
 	}
 	if r.ReadOnly {
-		return readOnly(r)
+		return stores.ReadOnly(r)
 	}
-	release, err := p.holdStore(ctx, name)
+	release, err := p.stores().Hold(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer release()
-	s, err := p.open(ctx, r, repo)
+	s, err := p.stores().Open(ctx, r, repo)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	if err := repo.CopyKeys(ctx, s); err != nil {
-		return ofStore(name, err)
+		return stores.ErrorOf(name, err)
 	}
 	there := repo.At(s)
-	if err := p.mayWrite(ctx, there, name); err != nil {
+	if err := p.stores().MayWrite(ctx, there, name); err != nil {
 		return err
 	}
 	if err := p.rewrapAll(ctx, there, r.URL); err != nil {
-		return ofStore(name, err)
+		return stores.ErrorOf(name, err)
 	}
 	return nil
 }
@@ -119,7 +120,7 @@ func (p *program) rewrapAll(ctx context.Context, repo *repository.Repository, wh
 	if err != nil {
 		return err
 	}
-	p.ui.Heading("All of %s, %s, is sealed to the keys of now", count(objects, "object"), ui.Bytes(bytes))
+	p.ui.Heading("All of %s, %s, is sealed to the keys of now", ui.Plural(objects, "object"), ui.Bytes(bytes))
 	return nil
 }
 
@@ -152,5 +153,5 @@ func (p *program) forgetRetired(c *cli.Context, repo *repository.Repository) err
 
 // reseal seals to the current keys what this host keeps sealed beside the repository.
 func (p *program) reseal(repo *repository.Repository) error {
-	return errors.Join(p.resealSecrets(repo), p.resealReceivers(repo))
+	return errors.Join(p.stores().Reseal(repo), p.resealReceivers(repo))
 }

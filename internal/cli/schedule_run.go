@@ -13,6 +13,7 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/schedule"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
@@ -128,7 +129,7 @@ func (p *program) runDue(ctx context.Context) error {
 // due are the schedules that are due, those that begin first before the others, and backups before practice runs. Those that can be told are
 // returned together with an error.
 func (p *program) due(ctx context.Context, now time.Time) ([]due, error) {
-	self, err := p.self()
+	self, err := p.stores().Host()
 	failed := []error{err}
 	all, err := p.schedules().All()
 	failed = append(failed, err)
@@ -230,7 +231,7 @@ func (p *program) scheduledBackup(ctx context.Context, run *schedule.Run, asked 
 	case m == nil:
 		return failed(err)
 	case err != nil:
-		return schedule.Outcome{Result: schedule.Warned, Backup: string(m.ID), Why: told(err).Message}
+		return schedule.Outcome{Result: schedule.Warned, Backup: string(m.ID), Why: repository.Told(err).Message}
 	case !m.whole():
 		return schedule.Outcome{Result: schedule.Warned, Backup: string(m.ID), Why: "see dokku backup:info " + string(m.ID)}
 	}
@@ -305,5 +306,5 @@ func (p *program) tellDied(ctx context.Context, s schedule.Schedule, died schedu
 }
 
 func failed(err error) schedule.Outcome {
-	return schedule.Outcome{Result: schedule.Failed, Why: told(err).Message}
+	return schedule.Outcome{Result: schedule.Failed, Why: repository.Told(err).Message}
 }

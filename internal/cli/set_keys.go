@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/settings"
@@ -104,25 +103,8 @@ func (p *program) isOn(service, key string) (bool, error) {
 	return value == "on", err
 }
 
-// parseAge reads a duration as Go writes it, and days: 90m, 36h, 2d, 1d12h. It is never negative.
-func parseAge(text string) (time.Duration, error) {
-	days, rest, hasDays := strings.Cut(text, "d")
-	if !hasDays {
-		days, rest = "0", text
-	}
-	n, err := strconv.ParseUint(days, 10, 16) // 65,535 days fit into a duration
-	var d time.Duration
-	if err == nil && (rest != "" || !hasDays) {
-		d, err = time.ParseDuration(rest)
-	}
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is not a duration: write it as 90m, 36h or 2d", text)
-	}
-	return time.Duration(n)*24*time.Hour + d, nil
-}
-
 func checkAge(value string) error {
-	_, err := parseAge(value)
+	_, err := backup.ParseAge(value)
 	return err
 }
 
@@ -130,7 +112,7 @@ func checkAgeOrOff(value string) error {
 	if value == "off" {
 		return nil
 	}
-	d, err := parseAge(value)
+	d, err := backup.ParseAge(value)
 	if err == nil && d == 0 {
 		err = fmt.Errorf("%q is never kept: write a duration such as 36h, or off", value)
 	}

@@ -5,33 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/settings"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
-
-func TestParseAge(t *testing.T) {
-	const day = 24 * time.Hour
-	tests := []struct {
-		text string
-		want time.Duration // -1 for none
-	}{
-		{"10m", 10 * time.Minute}, {"36h", 36 * time.Hour}, {"1h30m", 90 * time.Minute}, {"0", 0}, {"2d", 2 * day}, {"1d12h", 36 * time.Hour},
-		{"0d", 0}, {"65535d", 65535 * day},
-		{"", -1}, {"d", -1}, {"2", -1}, {"-2d", -1}, {"-5m", -1}, {"2d-5h", -1}, {"2d3d", -1}, {"1.5d", -1}, {"65536d", -1}, {"2 d", -1}, {"soon", -1},
-	}
-	for _, tt := range tests {
-		got, err := parseAge(tt.text)
-		if err != nil {
-			got = -1
-		}
-		if got != tt.want {
-			t.Errorf("%q: got %v %v, want %v", tt.text, got, err, tt.want)
-		}
-	}
-}
 
 func TestValues(t *testing.T) {
 	tests := []struct{ key, good, bad string }{

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/dokku-backup/dokku-backup/internal/health"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -38,19 +39,19 @@ func (p *program) status(c *cli.Context) error {
 	} else {
 		err = p.printStatus(h, time.Now())
 	}
-	if err == nil && !h.ok() {
+	if err == nil && !h.OK() {
 		err = warnings{}
 	}
 	return err
 }
 
-func (p *program) printStatus(h *health, now time.Time) error {
+func (p *program) printStatus(h *health.Health, now time.Time) error {
 	if len(h.Services) == 0 {
 		p.print("No services that can be backed up, and no backups.")
 	} else {
 		rows := [][]string{{"     ", "SERVICE", "NEWEST GOOD", "NEXT RUN", "STORES", "PRACTISED", "PROBLEMS"}}
 		for i := range h.Services {
-			rows = append(rows, h.Services[i].row(now))
+			rows = append(rows, statusRow(&h.Services[i], now))
 		}
 		if err := ui.Table(p.stdout, rows); err != nil {
 			return err
@@ -62,7 +63,7 @@ func (p *program) printStatus(h *health, now time.Time) error {
 	}
 	for _, s := range h.Services {
 		for _, t := range s.Problems {
-			todo = append(todo, []string{" !    ", s.bare(), firstWords(t.What), t.Do})
+			todo = append(todo, []string{" !    ", s.Bare(), ui.FirstWords(t.What), t.Do})
 		}
 	}
 	if len(todo) == 0 {
@@ -73,7 +74,7 @@ func (p *program) printStatus(h *health, now time.Time) error {
 }
 
 // row is the service's line of the table.
-func (s *serviceStatus) row(now time.Time) []string {
+func statusRow(s *health.Service, now time.Time) []string {
 	sign, newest, next, stores, problems := " ok  ", "none", "-", "-", "-"
 	if s.Newest != "" {
 		newest, stores = ui.Age(now.Sub(s.At)), strings.Join(s.Stores, ", ")
@@ -87,7 +88,7 @@ func (s *serviceStatus) row(now time.Time) []string {
 		next = ui.Soon(s.Next, now)
 	}
 	if n := len(s.Problems); n > 0 {
-		sign, problems = " !   ", count(n, "problem")
+		sign, problems = " !   ", ui.Plural(n, "problem")
 	}
-	return []string{sign, s.bare(), newest, next, stores, s.Practised, problems}
+	return []string{sign, s.Bare(), newest, next, stores, s.Practised, problems}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/store"
 	"github.com/dokku-backup/dokku-backup/internal/store/local"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 )
 
 func (p *program) storeAddCommand() *cli.Command {
@@ -53,7 +53,7 @@ dokku backup:store-add offsite sftp://backup@nas.example.org/volume1/dokku --tak
 // adding is a store on its way to being added.
 type adding struct {
 	*program
-	remote
+	stores.Remote
 	c        *cli.Context
 	location store.Location
 	secrets  map[string]string
@@ -80,7 +80,7 @@ func (p *program) storeAdd(c *cli.Context) error {
 		return err
 	}
 	if a.known {
-		release, err := p.holdStore(c.Context, a.Name)
+		release, err := p.stores().Hold(c.Context, a.Name)
 		if err != nil {
 			return err
 		}
@@ -100,10 +100,10 @@ func (p *program) storeAdd(c *cli.Context) error {
 	}
 	if asJSON {
 		if err := p.printJSON(struct {
-			remote
+			stores.Remote
 			Name  string       `json:"name"`
 			Proof *store.Proof `json:"proof,omitempty"`
-		}{a.remote, a.Name, proof}); err != nil {
+		}{a.Remote, a.Name, proof}); err != nil {
 			return err
 		}
 	}
@@ -117,7 +117,7 @@ func (p *program) adding(c *cli.Context) (*adding, error) {
 		return nil, usage(c.Command, "takes the name of a store and its URL")
 	}
 	a := &adding{program: p, c: c, takeOver: c.Bool("take-over")}
-	a.remote = remote{Name: c.Args().Get(0), Added: time.Now().UTC().Truncate(time.Second), ReadOnly: c.Bool("read-only"), Parallel: c.Int("parallel")}
+	a.Remote = stores.Remote{Name: c.Args().Get(0), Added: time.Now().UTC().Truncate(time.Second), ReadOnly: c.Bool("read-only"), Parallel: c.Int("parallel")}
 	if !store.ValidName(a.Name) {
 		return nil, usage(c.Command, "%q cannot be the name of a store: a-z, 0-9 and - can, and %q means this host", a.Name, here)
 	}
@@ -142,13 +142,13 @@ func (p *program) adding(c *cli.Context) (*adding, error) {
 		return nil, err
 	}
 	a.URL = a.location.String()
-	all, err := p.remotes()
+	all, err := p.stores().All()
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range all {
 		if r.Name == a.Name && r.URL == a.URL && a.takeOver {
-			a.known, a.remote = true, r // with the limits that it has
+			a.known, a.Remote = true, r // with the limits that it has
 			a.ReadOnly = false
 			continue
 		}
@@ -173,10 +173,10 @@ func (a *adding) logIn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if a.secrets, err = a.secretsOf(a.Name, repo); err != nil {
+		if a.secrets, err = a.stores().Secrets(a.Name, repo); err != nil {
 			return err
 		}
-		a.store, err = a.open(ctx, a.remote, repo)
+		a.store, err = a.stores().Open(ctx, a.Remote, repo)
 		return err
 	}
 	if a.secrets, err = a.givenSecrets(); err != nil {
@@ -192,7 +192,7 @@ func (a *adding) logIn(ctx context.Context) error {
 	}
 	a.store, err = store.Open(ctx, a.location, a.secrets, store.Options{Bandwidth: a.Bandwidth, Parallel: a.Parallel})
 	if err != nil {
-		return ofStore(a.Name, err)
+		return stores.ErrorOf(a.Name, err)
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func (a *adding) matchRepository(ctx context.Context) error {
 	there, err := repository.Peek(ctx, a.store)
 	empty := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !empty {
-		return ofStore(a.Name, err)
+		return stores.ErrorOf(a.Name, err)
 	}
 	if empty && a.ReadOnly {
 		return &backup.Problem{Message: fmt.Sprintf("store %q holds no backups to read", a.Name), Hints: []string{"check the path in the URL"}}
@@ -236,7 +236,7 @@ func (a *adding) adopt(ctx context.Context) error {
 	a.ui.Step("This host has no backups yet; %s holds some", a.Name)
 	there, err := a.openAt(ctx, a.store)
 	if err != nil {
-		return ofStore(a.Name, err)
+		return stores.ErrorOf(a.Name, err)
 	}
 	a.ui.Detail("the key opens it; its check word is %s", there.CheckWord())
 	release, ok, err := a.runs().Exclude()
@@ -259,7 +259,7 @@ func (a *adding) adopt(ctx context.Context) error {
 
 // settleWriter sees who writes to the store. Where it is another host, this one reads only, or takes over.
 func (a *adding) settleWriter(ctx context.Context) error {
-	self, err := a.self()
+	self, err := a.stores().Host()
 	if err != nil {
 		return err
 	}
@@ -268,7 +268,7 @@ func (a *adding) settleWriter(ctx context.Context) error {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && writer.ID == self.ID:
 		return nil
 	case err != nil && !(a.takeOver && errors.As(err, new(*repository.DamageError))):
-		return ofStore(a.Name, err)
+		return stores.ErrorOf(a.Name, err)
 	case err != nil:
 		a.ui.Detail("taking over; which host has written there cannot be read")
 		return nil
@@ -282,24 +282,12 @@ func (a *adding) settleWriter(ctx context.Context) error {
 	return nil
 }
 
-// keep writes what is kept of the store, all of it or nothing.
+// keep keeps the store.
 func (a *adding) keep() error {
 	if a.known {
-		return writeJSON(a.remotePath(a.Name, remoteFile), a.remote)
+		return a.stores().Change(a.Remote)
 	}
-	sealed, err := a.repo.Seal(secretsName(a.Name), a.secrets)
-	if err != nil {
-		return err
-	}
-	folder := a.remotePath("." + a.Name + ".new") // no store's name begins with a dot
-	if err := errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o700)); err != nil {
-		return err
-	}
-	err = errors.Join(replaceFile(folder+"/"+secretsFile, sealed), writeJSON(folder+"/"+remoteFile, a.remote))
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(folder))
-	}
-	if err := errors.Join(os.RemoveAll(a.remotePath(a.Name)), os.Rename(folder, a.remotePath(a.Name))); err != nil {
+	if err := a.stores().Add(a.Remote, a.secrets, a.repo); err != nil {
 		return err
 	}
 	return a.forgetPendingKey()
@@ -313,18 +301,18 @@ func (a *adding) begin(ctx context.Context) error {
 		a.ui.Detail("See what it has: dokku backup:list --from %s", a.Name)
 		return nil
 	}
-	mirror, s, err := a.mirror(ctx, a.remote, a.repo)
+	mirror, s, err := a.stores().Mirror(ctx, a.Remote, a.repo)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	if a.takeOver {
 		if err := a.repo.At(s).TakeOver(ctx, mirror.Host); err != nil {
-			return ofStore(a.Name, err)
+			return stores.ErrorOf(a.Name, err)
 		}
 	}
 	if err := mirror.Look(ctx); err != nil {
-		return ofStore(a.Name, err)
+		return stores.ErrorOf(a.Name, err)
 	}
 	a.ui.Heading(heading, a.Name, a.URL)
 	if mirror.Copy.Newest != "" {

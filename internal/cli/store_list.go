@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -13,6 +12,7 @@ import (
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
 	"github.com/dokku-backup/dokku-backup/internal/store"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -49,7 +49,7 @@ func (p *program) storeList(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usage(c.Command, "takes no argument")
 	}
-	all, err := p.remotes()
+	all, err := p.stores().All()
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (p *program) storeList(c *cli.Context) error {
 }
 
 // storeState asks a store. What is wrong with it is in the state; an error is of this host.
-func (p *program) storeState(ctx context.Context, r remote) (storeState, error) {
+func (p *program) storeState(ctx context.Context, r stores.Remote) (storeState, error) {
 	state := storeState{Name: r.Name, URL: r.URL, ReadOnly: r.ReadOnly, State: "ok"}
 	repo, err := p.openRepository(ctx)
 	if err != nil {
@@ -89,15 +89,15 @@ func (p *program) storeState(ctx context.Context, r remote) (storeState, error) 
 		return state, context.Cause(ctx)
 	}
 	if err != nil {
-		state.State, state.Why = "unreachable", told(err).Message
+		state.State, state.Why = "unreachable", repository.Told(err).Message
 	} else if state.Behind > 0 {
 		state.State = "behind"
 	}
 	return state, nil
 }
 
-func (p *program) askStore(ctx context.Context, r remote, repo *repository.Repository, state *storeState) error {
-	s, err := p.open(ctx, r, repo)
+func (p *program) askStore(ctx context.Context, r stores.Remote, repo *repository.Repository, state *storeState) error {
+	s, err := p.stores().Open(ctx, r, repo)
 	if err != nil {
 		return err
 	}
@@ -136,9 +136,9 @@ func (p *program) printStores(states []storeState) error {
 		words, newest := s.State, "-"
 		switch {
 		case s.State == "unreachable":
-			words += ": " + firstWords(s.Why)
+			words += ": " + ui.FirstWords(s.Why)
 		case s.Behind > 0:
-			words = fmt.Sprintf("lacks %s; send: dokku backup:sync %s", count(s.Behind, "backup"), s.Name)
+			words = fmt.Sprintf("lacks %s; send: dokku backup:sync %s", ui.Plural(s.Behind, "backup"), s.Name)
 		case s.ReadOnly:
 			words += ", read only"
 		}
@@ -152,7 +152,7 @@ func (p *program) printStores(states []storeState) error {
 
 // storeLines are the stores as the recovery kit shows them: name and URL, no secrets.
 func (p *program) storeLines() ([]string, error) {
-	all, err := p.remotes()
+	all, err := p.stores().All()
 	var lines []string
 	for _, r := range all {
 		lines = append(lines, r.Name+"  "+r.URL)
@@ -180,12 +180,12 @@ func (p *program) storeCheck(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	release, err := p.holdStore(c.Context, r.Name) // what a cut-off upload leaves is swept
+	release, err := p.stores().Hold(c.Context, r.Name) // what a cut-off upload leaves is swept
 	if err != nil {
 		return err
 	}
 	defer release()
-	s, err := p.open(c.Context, r, repo)
+	s, err := p.stores().Open(c.Context, r, repo)
 	if err != nil {
 		return err
 	}
@@ -198,15 +198,15 @@ func (p *program) storeCheck(c *cli.Context) error {
 }
 
 // storeArgument is the store that the command's argument names, with this host's repository, which opens its secrets.
-func (p *program) storeArgument(c *cli.Context) (remote, *repository.Repository, error) {
+func (p *program) storeArgument(c *cli.Context) (stores.Remote, *repository.Repository, error) {
 	name, err := argument(c)
 	if err != nil {
-		return remote{}, nil, err
+		return stores.Remote{}, nil, err
 	}
 	if name == "" {
-		return remote{}, nil, usage(c.Command, "which store? see them: dokku backup:store-list")
+		return stores.Remote{}, nil, usage(c.Command, "which store? see them: dokku backup:store-list")
 	}
-	r, err := p.remote(name)
+	r, err := p.stores().Get(name)
 	if err != nil {
 		return r, nil, err
 	}
@@ -236,7 +236,7 @@ func (p *program) prove(ctx context.Context, name string, s *store.Store, quiet 
 		p.ui.Warn("left behind there, since it could not be removed: %s", left)
 	}
 	if err := proof.Err(); err != nil {
-		return &proof, ofStore(name, err)
+		return &proof, stores.ErrorOf(name, err)
 	}
 	return &proof, nil
 }
@@ -255,23 +255,19 @@ func (p *program) storeRemove(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := p.remote(name)
+	r, err := p.stores().Get(name)
 	if err != nil {
 		return err
 	}
-	release, err := p.holdStore(c.Context, r.Name)
+	release, err := p.stores().Hold(c.Context, r.Name)
 	if err != nil {
 		return err
 	}
 	defer release()
-	gone := p.remotePath("." + r.Name + ".removed") // no store's name begins with a dot
-	if err := errors.Join(os.RemoveAll(gone), os.Rename(p.remotePath(r.Name), gone)); err != nil {
+	if err := p.stores().Remove(r.Name); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(gone); err != nil {
-		return err
-	}
-	if err := p.forgetRules(r.Name); err != nil {
+	if err := p.rules().Forget(r.Name); err != nil {
 		return err
 	}
 	p.ui.Heading("Removed store %s; the backups in %s are still there", r.Name, r.URL)

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/store/sftp"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -64,7 +67,7 @@ func (a *adding) logInBySSH(ctx context.Context) error {
 func (a *adding) pinHostKey(ctx context.Context) error {
 	key, fingerprint, err := sftp.ReadHostKey(ctx, a.location.Host, a.location.Port, hostKeyTimeout)
 	if err != nil {
-		return ofStore(a.Name, err)
+		return stores.ErrorOf(a.Name, err)
 	}
 	a.secrets["host-key"] = key
 	kind, _, _ := strings.Cut(key, " ")
@@ -89,7 +92,7 @@ func (a *adding) pinHostKey(ctx context.Context) error {
 
 // pendingKey is the key made for this store: it stays until the store is added, so that it can be installed in between.
 func (a *adding) pendingKey() (public string, isNew bool, err error) {
-	path := a.pendingKeyPath()
+	path := a.stores().PendingKeyPath(a.Name)
 	if private, err := os.ReadFile(path); err == nil {
 		a.secrets["key"] = string(private)
 		text, err := os.ReadFile(path + ".pub")
@@ -99,21 +102,19 @@ func (a *adding) pendingKey() (public string, isNew bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	if err := os.MkdirAll(a.remotePath(""), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", false, err
 	}
 	// The public half first: a key whose public half is not known is of no use.
-	if err := errors.Join(replaceFile(path+".pub", []byte(public+"\n")), replaceFile(path, private)); err != nil {
+	if err := errors.Join(atomicfile.Replace(path+".pub", []byte(public+"\n")), atomicfile.Replace(path, private)); err != nil {
 		return "", false, err
 	}
 	a.secrets["key"] = string(private)
 	return public, true, nil
 }
 
-func (a *adding) pendingKeyPath() string { return a.remotePath("." + a.Name + ".key") }
-
 func (a *adding) forgetPendingKey() error {
-	for _, path := range []string{a.pendingKeyPath(), a.pendingKeyPath() + ".pub"} {
+	for _, path := range []string{a.stores().PendingKeyPath(a.Name), a.stores().PendingKeyPath(a.Name) + ".pub"} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

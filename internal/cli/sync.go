@@ -6,13 +6,13 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
 	"github.com/dokku-backup/dokku-backup/internal/repository"
+	"github.com/dokku-backup/dokku-backup/internal/stores"
 	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
 
@@ -28,20 +28,6 @@ remove there, and backups of services whose upload is off.`,
 	}
 }
 
-// sent is what came of sending to a store.
-type sent struct {
-	Store    string `json:"store"`
-	State    string `json:"state"` // confirmed; missing: not all backups are there
-	Why      string `json:"why,omitempty"`
-	Backups  int    `json:"backups"`    // that were sent
-	Bytes    int64  `json:"sent_bytes"` // all that was written there
-	Requests int64  `json:"requests"`   // puts, gets, lists and deletes
-	Took     int64  `json:"took_ms"`
-	problem  error
-}
-
-func (s sent) ok() bool { return s.problem == nil }
-
 func (p *program) sync(c *cli.Context) error {
 	asJSON, err := wantsJSON(c)
 	if err != nil {
@@ -51,21 +37,21 @@ func (p *program) sync(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	stores, err := p.addressed()
+	to, err := p.stores().Addressed()
 	if err != nil {
 		return err
 	}
 	if name != "" {
-		r, err := p.remote(name)
+		r, err := p.stores().Get(name)
 		if err != nil {
 			return err
 		}
 		if r.ReadOnly {
-			return readOnly(r)
+			return stores.ReadOnly(r)
 		}
-		stores = []remote{r}
+		to = []stores.Remote{r}
 	}
-	if len(stores) == 0 {
+	if len(to) == 0 {
 		return &backup.Problem{Message: "there is no store to send backups to", Hints: []string{"add one: dokku backup:store-add NAME URL"}}
 	}
 	repo, err := p.openRepository(c.Context)
@@ -75,7 +61,7 @@ func (p *program) sync(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	results, err := p.sendTo(c.Context, repo, stores, true)
+	results, err := p.sendTo(c.Context, repo, to, true)
 	if err != nil {
 		return err
 	}
@@ -85,7 +71,7 @@ func (p *program) sync(c *cli.Context) error {
 		}
 	}
 	for _, s := range results {
-		if !s.ok() {
+		if !s.OK() {
 			return warnings{}
 		}
 	}
@@ -94,17 +80,17 @@ func (p *program) sync(c *cli.Context) error {
 
 // sendTo sends what each store lacks, and prints how it went. With look the stores are listed, whatever is remembered of them. A store that
 // fails does not keep the others from being sent to; an error is of this host, or of a run that was interrupted.
-func (p *program) sendTo(ctx context.Context, repo *repository.Repository, stores []remote, look bool) ([]sent, error) {
+func (p *program) sendTo(ctx context.Context, repo *repository.Repository, to []stores.Remote, look bool) ([]stores.Sent, error) {
 	release, err := p.runs().Share() // so that no clean-up takes segments away
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	limitMemory(memoryLimit)
-	results := make([]sent, len(stores))
-	for i, r := range stores {
-		p.ui.Step("Sending to %s (%s)", r.Name, r.kind())
-		results[i] = p.sendToOne(ctx, repo, r, look)
+	results := make([]stores.Sent, len(to))
+	for i, r := range to {
+		p.ui.Step("Sending to %s (%s)", r.Name, r.Kind())
+		results[i] = p.send(ctx, repo, r, look)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -115,8 +101,8 @@ func (p *program) sendTo(ctx context.Context, repo *repository.Repository, store
 
 // sendLacking sends to the stores that lack a backup, as far as is remembered of them.
 func (p *program) sendLacking(ctx context.Context) error {
-	stores, err := p.addressed()
-	if err != nil || len(stores) == 0 {
+	to, err := p.stores().Addressed()
+	if err != nil || len(to) == 0 {
 		return err
 	}
 	repo, err := p.openRepository(ctx)
@@ -126,7 +112,7 @@ func (p *program) sendLacking(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := p.summaries(ctx, repo, here, "")
+	all, err := p.stores().Summaries(ctx, repo, here, "")
 	if err != nil {
 		return err
 	}
@@ -134,90 +120,47 @@ func (p *program) sendLacking(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	copies, err := p.copies()
+	copies, err := p.stores().Copies()
 	if err != nil {
 		return err
 	}
 	lacks := map[string]bool{}
 	for _, s := range all {
 		if !s.Unreadable && !keptHere[s.ID.Service()] {
-			for _, name := range missing(copies.of(s.ID)) {
+			for _, name := range stores.Missing(copies.Of(s.ID)) {
 				lacks[name] = true
 			}
 		}
 	}
-	stores = slices.DeleteFunc(stores, func(r remote) bool { return !lacks[r.Name] })
-	if len(stores) == 0 {
+	to = slices.DeleteFunc(to, func(r stores.Remote) bool { return !lacks[r.Name] })
+	if len(to) == 0 {
 		return nil
 	}
-	_, err = p.sendTo(ctx, repo, stores, false)
+	_, err = p.sendTo(ctx, repo, to, false)
 	return err
 }
 
-func (p *program) sendToOne(ctx context.Context, repo *repository.Repository, r remote, look bool) (result sent) {
-	began := time.Now()
-	result = sent{Store: r.Name, State: "confirmed"}
-	release, err := p.holdStore(ctx, r.Name)
-	if err == nil {
-		defer release()
-		err = p.send(ctx, repo, r, look, &result)
+func (p *program) send(ctx context.Context, repo *repository.Repository, r stores.Remote, look bool) stores.Sent {
+	var progress *ui.Progress
+	sent := p.stores().Send(ctx, r, stores.Sending{
+		From: repo, Look: look,
+		Unwanted: func(ctx context.Context, store string, there *repository.Repository) (map[backup.ID]bool, error) {
+			return p.unwanted(ctx, store, repo, there)
+		},
+		Progress: func() func(int64) {
+			progress = p.ui.Progress(0)
+			return func(n int64) { progress.Add(int(n)) }
+		},
+	})
+	if progress != nil {
+		progress.Done()
 	}
-	result.Took = time.Since(began).Milliseconds()
-	if err != nil {
-		result.State, result.Why, result.problem = "missing", told(err).Message, err
-	}
-	return result
-}
-
-func (p *program) send(ctx context.Context, repo *repository.Repository, r remote, look bool, result *sent) error {
-	mirror, s, err := p.mirror(ctx, r, repo)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	progress := p.ui.Progress(0)
-	mirror.Progress = func(n int64) { progress.Add(int(n)) }
-	if look {
-		mirror.Copy.Looked = time.Time{}
-	}
-	if mirror.Copy.Unwanted, err = p.unwanted(ctx, r.Name, repo, repo.At(s)); err != nil {
-		return err
-	}
-	err = mirror.Sync(ctx)
-	progress.Done()
-	counts := s.Counts()
-	result.Backups = mirror.Sent
-	result.Bytes, result.Requests = counts.Sent, counts.Put+counts.Get+counts.List+counts.Delete
-	return err
-}
-
-// told is an error as a person is told it.
-func told(err error) *backup.Problem {
-	var problem *backup.Problem
-	var other *repository.OtherWriterError
-	switch {
-	case errors.As(err, &problem):
-		return problem
-	case errors.As(err, &other):
-		return &backup.Problem{
-			Message: other.Error() + "; two hosts never write to one place",
-			Hints: []string{
-				"give this host a place of its own: another path or prefix",
-				"or, when that host is gone: dokku backup:store-add NAME URL --take-over",
-			}, Err: err,
-		}
-	}
-	message, _, _ := strings.Cut(err.Error(), "\n")
-	told := &backup.Problem{Message: message, Err: err}
-	if errors.As(err, new(*repository.DamageError)) {
-		told.Hints = []string{"find out what is damaged: dokku backup:verify --all"}
-	}
-	return told
+	return sent
 }
 
 // printSent says how sending to a store went.
-func (p *program) printSent(s sent) {
-	if s.ok() {
+func (p *program) printSent(s stores.Sent) {
+	if s.OK() {
 		what := "nothing was lacking"
 		if s.Bytes > 0 {
 			what = ui.Bytes(s.Bytes) + " sent in " + ui.Took(time.Duration(s.Took)*time.Millisecond)
@@ -225,7 +168,7 @@ func (p *program) printSent(s sent) {
 		p.ui.Detail("confirmed; %s", what)
 		return
 	}
-	problem := told(s.problem)
+	problem := repository.Told(s.Err)
 	p.ui.Warn("%s: %s", s.Store, problem.Message)
 	for _, hint := range problem.Hints {
 		p.ui.Warn("%s", hint)

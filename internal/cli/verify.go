@@ -92,7 +92,7 @@ func (p *program) verify(c *cli.Context) error {
 
 // notWhole says what to do about damage: another copy may be good.
 func (v *verification) notWhole(ctx context.Context, damaged int, verdicts []verdict) error {
-	problem := &backup.Problem{Message: count(damaged, "backup") + " of " + count(len(verdicts), "backup") + " cannot be restored as recorded"}
+	problem := &backup.Problem{Message: ui.Plural(damaged, "backup") + " of " + ui.Plural(len(verdicts), "backup") + " cannot be restored as recorded"}
 	first := verdicts[slices.IndexFunc(verdicts, func(result verdict) bool { return !result.OK() })].ID
 	from := ""
 	if v.from != here {
@@ -103,8 +103,8 @@ func (v *verification) notWhole(ctx context.Context, damaged int, verdicts []ver
 			}
 		}
 	}
-	if copies, err := v.copies(); err == nil {
-		for _, state := range copies.of(first) {
+	if copies, err := v.stores().Copies(); err == nil {
+		for _, state := range copies.Of(first) {
 			if !state.Confirmed.IsZero() && state.Store != v.from {
 				problem.Hints = append(problem.Hints, "mend it from its copy: dokku backup:verify "+string(first)+from+" --repair "+state.Store)
 			}
@@ -148,7 +148,7 @@ func (p *program) verification(c *cli.Context) (*verification, []repository.Entr
 		if v.source, err = p.repositoryAt(c.Context, source); err != nil {
 			return nil, nil, err
 		}
-		if err := p.mayWrite(c.Context, v.repo, v.from); err != nil {
+		if err := p.stores().MayWrite(c.Context, v.repo, v.from); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -196,7 +196,7 @@ func (v *verification) one(c *cli.Context, e repository.Entry) (verdict, error) 
 			v.ui.Warn("%s: %v", c.String("repair"), err)
 		}
 		result.Repaired = &repaired
-		v.ui.Detail("%s replaced from %s, %s", count(repaired.Segments, "segment"), c.String("repair"), ui.Bytes(repaired.Bytes))
+		v.ui.Detail("%s replaced from %s, %s", ui.Plural(repaired.Segments, "segment"), c.String("repair"), ui.Bytes(repaired.Bytes))
 		if e.Manifest, e.Err = v.repo.Manifest(c.Context, e.ID); e.Err == nil {
 			if result.Verified, err = v.look(c, e); err != nil {
 				return result, err
@@ -209,9 +209,9 @@ func (v *verification) one(c *cli.Context, e repository.Entry) (verdict, error) 
 	switch {
 	case !result.OK():
 	case result.Share > 0:
-		v.ui.Heading("%s: a sample is whole: %s of %s read, all are there in full size", e.ID, ui.Count(int64(result.Segments)), count(result.Of, "segment"))
+		v.ui.Heading("%s: a sample is whole: %s of %s read, all are there in full size", e.ID, ui.Count(int64(result.Segments)), ui.Plural(result.Of, "segment"))
 	default:
-		v.ui.Heading("%s is whole: %s read, sizes, rows and digests are as recorded", e.ID, count(result.Segments, "segment"))
+		v.ui.Heading("%s is whole: %s read, sizes, rows and digests are as recorded", e.ID, ui.Plural(result.Segments, "segment"))
 	}
 	return result, err
 }
@@ -250,12 +250,12 @@ func (v *verification) keep(c *cli.Context, id backup.ID, result backup.Verified
 	if v.from == here {
 		return v.repo.SetVerified(c.Context, id, result)
 	}
-	release, err := v.holdStore(c.Context, v.from)
+	release, err := v.stores().Hold(c.Context, v.from)
 	if err != nil {
 		return err
 	}
 	defer release()
-	remembered, err := v.remembered(v.from)
+	remembered, err := v.stores().Remembered(v.from)
 	if err != nil {
 		return err
 	}
@@ -272,5 +272,5 @@ func (v *verification) keep(c *cli.Context, id backup.ID, result backup.Verified
 	case result.Share == 0:
 		remembered.Confirmed[id] = result.At
 	}
-	return v.remember(v.from, remembered)
+	return v.stores().Remember(v.from, remembered)
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 )
 
 // When a receiver is told again of what lasts: after it was told, and after it refused. One that could not be reached is tried at the next look.
@@ -122,18 +124,7 @@ func (s *state) write(dir string, before []byte) error {
 	if text = append(text, '\n'); bytes.Equal(text, before) || before == nil && len(s.Troubles)+len(s.Attempts) == 0 {
 		return nil
 	}
-	f, err := os.CreateTemp(dir, ".state-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, stateFile))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return atomicfile.Replace(filepath.Join(dir, stateFile), text)
 }
 
 // Attempts are what came of telling receivers the last time, by name.

@@ -35,6 +35,14 @@ type Summary struct {
 	Err        error
 }
 
+// Service is type:name; of a backup whose manifest cannot be read the name alone.
+func (s Summary) Service() string {
+	if s.Unreadable {
+		return s.ID.Service()
+	}
+	return s.Type + ":" + s.Name
+}
+
 // AppSummary is an app with the commit that it ran, "" when that is not known.
 type AppSummary struct {
 	Name, Commit string

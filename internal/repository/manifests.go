@@ -92,6 +92,25 @@ func (r *Repository) List(ctx context.Context, service string) ([]Entry, error) 
 	return entries, nil
 }
 
+// ListService does that for a service whose name may bear a type (see backup.SplitService). Of those that cannot be read no type is known.
+func (r *Repository) ListService(ctx context.Context, service string) ([]Entry, error) {
+	typ, name, err := backup.SplitService(service)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := r.List(ctx, name)
+	if err != nil || typ == "" {
+		return entries, err
+	}
+	var ofType []Entry
+	for _, e := range entries {
+		if e.Manifest == nil || len(e.Manifest.Services) > 0 && e.Manifest.Services[0].Type == typ {
+			ofType = append(ofType, e)
+		}
+	}
+	return ofType, nil
+}
+
 // readAll reads the manifests and marks of entries, several at once.
 func (r *Repository) readAll(ctx context.Context, entries []Entry, marked map[string]bool) error {
 	var group errgroup.Group

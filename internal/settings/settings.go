@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/dokku-backup/dokku-backup/internal/atomicfile"
 )
 
 // Settings is the folder. It is made when needed.
@@ -54,26 +56,10 @@ func (s Settings) Set(o Owner, key, value string) error {
 	}
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = replace(path, value)
+		err = atomicfile.Replace(path, []byte(value))
 	}
 	if err != nil {
 		return fmt.Errorf("keep setting %q: %w", key, err)
-	}
-	return nil
-}
-
-func replace(path, value string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(value)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

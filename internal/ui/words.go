@@ -97,3 +97,23 @@ func Soon(t, now time.Time) string {
 	}
 	return t.Format("2006-01-02 15:04")
 }
+
+// Plural is a number of things: 1 backup, 2 backups.
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return Count(int64(n)) + " " + noun + "s"
+}
+
+// widestReason is how many characters of a failure's reason a table shows; --format json, and info for a failed run's id, tell all.
+const widestReason = 80
+
+// FirstWords is the first line of a reason, as much of it as a table shows.
+func FirstWords(reason string) string {
+	reason, _, _ = strings.Cut(reason, "\n")
+	if runes := []rune(reason); len(runes) > widestReason {
+		return string(runes[:widestReason-1]) + "…"
+	}
+	return reason
+}

@@ -1,17 +1,15 @@
-package cli
+package health
 
 import (
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/dokku-backup/dokku-backup/internal/backup"
-	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/notify"
 	"github.com/dokku-backup/dokku-backup/internal/schedule"
-	"github.com/dokku-backup/dokku-backup/internal/settings"
-	"github.com/dokku-backup/dokku-backup/internal/ui"
 )
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // TestOverdue is the dead-man's switch: whether a newest good backup of some age is too old, for an owner's setting or by a schedule.
 func TestOverdue(t *testing.T) {
@@ -44,23 +42,16 @@ func TestOverdue(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := &program{host: dokku.New([]string{"DOKKU_LIB_ROOT=" + t.TempDir()}), ui: ui.New(&strings.Builder{}, true)}
-			for key, value := range map[string]string{"alert-after": tt.after, "automatic": tt.automatic} {
-				if err := p.settingsStore().Set(settings.Service("db"), key, value); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if tt.schedule != "" {
+			f := Facts{Timeout: time.Hour, AlertAfter: tt.after, Off: tt.schedule != "" && tt.automatic == "off"}
+			if tt.schedule != "" && !f.Off {
 				one := schedule.Schedule{Service: "postgres:db", Name: "s", When: tt.schedule, Zone: "UTC", Practice: tt.practice, Created: noon.AddDate(0, 0, -7)}
-				if err := p.schedules().Put(one); err != nil {
-					t.Fatal(err)
-				}
+				f.Schedules = []Scheduled{{Schedule: one}}
 			}
-			s := &serviceStatus{Service: "postgres:db"}
+			s := &Service{Service: "postgres:db"}
 			if tt.age != none {
-				s.lines = []line{{ID: backup.NewID("db", noon.Add(-tt.age)), CreatedAt: noon.Add(-tt.age)}}
+				s.Lines = []Line{{ID: backup.NewID("db", noon.Add(-tt.age)), CreatedAt: noon.Add(-tt.age)}}
 			}
-			if err := p.judge(s, noon); err != nil {
+			if err := s.Judge(f, noon); err != nil {
 				t.Fatal(err)
 			}
 			got := ""
@@ -72,7 +63,7 @@ func TestOverdue(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if told := len(p.lasting(s)) > 0; told != tt.told {
+			if told := len(s.Lasting()) > 0; told != tt.told {
 				t.Errorf("told: got %v, want %v", told, tt.told)
 			}
 		})
@@ -81,22 +72,18 @@ func TestOverdue(t *testing.T) {
 
 // TestCronSilent has a schedule that was made at noon, and cron that did or did not look at it since.
 func TestCronSilent(t *testing.T) {
-	p := &program{host: dokku.New([]string{"DOKKU_LIB_ROOT=" + t.TempDir()})}
+	all, beat := []schedule.Schedule(nil), time.Time{}
 	silent := func(after time.Duration, want string) {
 		t.Helper()
-		if got := p.cronSilent(noon.Add(after)); got != want {
+		if got := CronSilent(all, beat, noon.Add(after)); got != want {
 			t.Errorf("after %s: got %q, want %q", after, got, want)
 		}
 	}
 	silent(100*time.Hour, "") // there is no schedule
-	if err := p.schedules().Put(schedule.Schedule{Service: "postgres:db", Name: "s", When: "daily", Zone: "UTC", Created: noon}); err != nil {
-		t.Fatal(err)
-	}
+	all = []schedule.Schedule{{Created: noon.Add(time.Hour)}, {Created: noon}}
 	silent(2*time.Hour, "")
 	silent(3*time.Hour, "cron has never looked at the schedules")
-	if err := p.schedules().Beat(noon.Add(3 * time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	beat = noon.Add(3 * time.Hour)
 	silent(5*time.Hour, "")
-	silent(6*time.Hour, "cron has not looked at the schedules since "+noon.Add(3*time.Hour).Local().Format("2006-01-02 15:04"))
+	silent(6*time.Hour, "cron has not looked at the schedules since "+beat.Local().Format("2006-01-02 15:04"))
 }
