@@ -44,6 +44,7 @@ listed here
 equal "after the dry run" "$ids" "$third $second $first"
 
 # A store with a rule of its own is sent what that keeps, and lacks nothing.
+mkdir -m 777 "$WORK/offsite"
 expect_exit 0 dokku backup:store-add "$name" "file://$WORK/offsite"
 quietly dokku backup:retention "$db" --store "$name" --keep-last 2
 quietly dokku backup:sync "$name"
