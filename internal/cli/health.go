@@ -9,12 +9,14 @@ import (
 
 	"github.com/dokku-backup/dokku-backup/internal/dokku"
 	"github.com/dokku-backup/dokku-backup/internal/health"
+	"github.com/dokku-backup/dokku-backup/internal/repository"
 )
 
 // assess looks at the backups of all services, or of one ("postgres:happycows-db"); services that have none are problems too.
 func (p *program) assess(ctx context.Context, only string) (*health.Health, error) {
 	now := time.Now()
-	byService, err := p.linesByService(ctx, only)
+	h := &health.Health{Host: p.hostTroubles(now), Services: []health.Service{}}
+	byService, err := p.linesByService(ctx, only, h)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +24,6 @@ func (p *program) assess(ctx context.Context, only string) (*health.Health, erro
 	if err != nil {
 		return nil, err
 	}
-	h := &health.Health{Host: p.hostTroubles(now), Services: []health.Service{}}
 	names := make([]string, 0, len(byService))
 	for name := range byService {
 		names = append(names, name)
@@ -37,7 +38,7 @@ func (p *program) assess(ctx context.Context, only string) (*health.Health, erro
 			s.Add("unfinished", "not proven: a restore into it has not finished", fmt.Sprintf("dokku backup:restore --resume %[1]s, or --abort %[1]s", s.Bare()))
 		default:
 			if err := p.judge(&s, now); err != nil {
-				return nil, err
+				s.Add("unknown", repository.Told(err).Message, "")
 			}
 		}
 		h.Services = append(h.Services, s)
@@ -46,24 +47,25 @@ func (p *program) assess(ctx context.Context, only string) (*health.Health, erro
 	return h, nil
 }
 
-// linesByService are the backups and failed runs of each service that exists or has some.
-func (p *program) linesByService(ctx context.Context, only string) (map[string][]health.Line, error) {
+// linesByService are the backups and failed runs of each service that exists or has some. What cannot be asked for is a trouble of the host: the
+// others are judged all the same.
+func (p *program) linesByService(ctx context.Context, only string, h *health.Health) (map[string][]health.Line, error) {
 	byService := map[string][]health.Line{}
+	scheduled, err := p.schedules().All()
+	if err != nil {
+		h.AddHost("schedule", repository.Told(err).Message, "dokku backup:schedules")
+	}
 	if only != "" {
 		byService[only] = nil
 	} else {
 		services, err := p.host.Services(ctx)
 		if err != nil {
-			return nil, err
+			h.AddHost("unknown", repository.Told(err).Message, "")
 		}
 		for _, s := range services {
 			if s.Type == "postgres" {
 				byService[s.String()] = nil
 			}
-		}
-		scheduled, err := p.schedules().All()
-		if err != nil {
-			return nil, err
 		}
 		for _, s := range scheduled {
 			byService[s.Service] = nil
@@ -115,9 +117,9 @@ func (p *program) judge(s *health.Service, now time.Time) error {
 
 // scheduled finds out which schedules a service has, and how they went.
 func (p *program) scheduled(s *health.Service, facts *health.Facts, now time.Time) error {
-	all, err := p.schedules().Of(s.Service)
-	if err != nil || len(all) == 0 {
-		return err
+	all, _ := p.schedules().Of(s.Service) // of one that cannot be read the host's troubles tell
+	if len(all) == 0 {
+		return nil
 	}
 	automatic, err := p.isOn(s.Bare(), "automatic")
 	if err != nil {
@@ -145,10 +147,7 @@ func (p *program) hostTroubles(now time.Time) []health.Trouble {
 
 // cronSilent says since when cron has not looked at schedules, although there are some; "" when it has.
 func (p *program) cronSilent(now time.Time) string {
-	all, err := p.schedules().All()
-	if err != nil {
-		return ""
-	}
+	all, _ := p.schedules().All() // those that can be read
 	beat, err := p.schedules().Heartbeat()
 	if err != nil {
 		beat = time.Time{}

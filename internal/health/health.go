@@ -24,7 +24,7 @@ type Health struct {
 
 // Trouble is something that is wrong, and what to do about it.
 type Trouble struct {
-	Kind notify.Kind `json:"kind"` // of the event by which it is told, see doc/notifications.md; else unfinished, schedule, cron or receiver
+	Kind notify.Kind `json:"kind"` // of the event by which it is told, see doc/notifications.md; else unfinished, schedule, cron, receiver or unknown
 	What string      `json:"problem"`
 	Do   string      `json:"do,omitempty"` // a command to paste
 }
@@ -49,6 +49,11 @@ type Service struct {
 // Add notes a problem.
 func (s *Service) Add(kind notify.Kind, what, do string) {
 	s.Problems = append(s.Problems, Trouble{Kind: kind, What: what, Do: do})
+}
+
+// AddHost notes a problem of the host.
+func (h *Health) AddHost(kind notify.Kind, what, do string) {
+	h.Host = append(h.Host, Trouble{Kind: kind, What: what, Do: do})
 }
 
 // Bare is the service's name without its type.
@@ -87,9 +92,12 @@ func (s *Service) Judge(f Facts, now time.Time) error {
 	return s.judgeAge(f.AlertAfter, due, now)
 }
 
+// ahead is by how much a backup may be from the future: a clock is corrected by minutes now and then.
+const ahead = 10 * time.Minute
+
 // summarize looks at the lines.
 func (s *Service) summarize(upload bool, now time.Time) {
-	failed, why := 0, ""
+	failed, why, future := 0, "", []backup.ID(nil)
 	for i := range s.Lines {
 		l := &s.Lines[i]
 		switch {
@@ -99,6 +107,10 @@ func (s *Service) summarize(upload bool, now time.Time) {
 					why = l.Failed
 				}
 			}
+			continue
+		case l.CreatedAt.Sub(now) > ahead: // it would hide for long that none are made
+			s.Backups++
+			future = append(future, l.ID)
 			continue
 		case l.Verified != nil && !l.Verified.OK():
 			s.Backups++
@@ -110,6 +122,9 @@ func (s *Service) summarize(upload bool, now time.Time) {
 			s.newest(l, upload)
 		}
 		s.proven(l, now)
+	}
+	if len(future) > 0 {
+		s.Add(notify.Warning, fmt.Sprintf("%s is from the future by this host's clock, and does not count", future[0]), "timedatectl")
 	}
 	if failed > 0 {
 		s.Add(notify.Failed, fmt.Sprintf("%s failed since: %s", ui.Plural(failed, "run"), ui.FirstWords(why)), "dokku backup:logs "+s.Bare())

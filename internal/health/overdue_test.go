@@ -87,3 +87,25 @@ func TestCronSilent(t *testing.T) {
 	silent(5*time.Hour, "")
 	silent(6*time.Hour, "cron has not looked at the schedules since "+beat.Local().Format("2006-01-02 15:04"))
 }
+
+// TestFuture has a backup that a wrong clock dated a year ahead: it hides neither that none was made since, nor the good one before.
+func TestFuture(t *testing.T) {
+	line := func(age time.Duration) Line { return Line{ID: backup.NewID("db", noon.Add(-age)), CreatedAt: noon.Add(-age)} }
+	s := &Service{Service: "postgres:db", Lines: []Line{line(-365 * 24 * time.Hour), line(-time.Minute), line(37 * time.Hour)}}
+	if err := s.Judge(Facts{AlertAfter: "36h"}, noon); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.Newest, s.Lines[1].ID; got != want || s.Backups != 3 {
+		t.Errorf("newest: got %s of %d backups, want %s of 3", got, s.Backups, want)
+	}
+	if len(s.Problems) != 1 || s.Problems[0].What != string(s.Lines[0].ID)+" is from the future by this host's clock, and does not count" {
+		t.Errorf("problems: got %v, want that the first is from the future", s.Problems)
+	}
+	s = &Service{Service: "postgres:db", Lines: []Line{s.Lines[0], s.Lines[2]}}
+	if err := s.Judge(Facts{AlertAfter: "36h"}, noon); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Has(notify.NoGoodBackup) || s.Newest != s.Lines[1].ID {
+		t.Errorf("without one of today: got newest %s, problems %v; want %s and that it is too old", s.Newest, s.Problems, s.Lines[1].ID)
+	}
+}

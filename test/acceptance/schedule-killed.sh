@@ -91,6 +91,9 @@ echo '{' >"$files/other.json"
 missed
 expect_exit 3 dokku backup:schedule-run
 holds "a damaged schedule" "$err" "other.json"
+expect_exit 3 dokku backup:status
+holds "status beside a damaged schedule" "$out" "other.json"
+holds "status beside a damaged schedule" "$(grep "^ .* $db " <<<"$out" | head -n 1)" " tomorrow 00:00 "
 equal "backups after it" "$(made)" 6
 mv "$WORK/other.json" "$files/other.json"
 quietly dokku postgres:stop "$db"
