@@ -63,8 +63,8 @@ refused 1 "the backup's config has no \"NOPE\"" "it has DATABASE_URL, GIT_REV" r
 refused 1 "backup:practice: a practice run that compares nothing proves nothing: --verify is exact or rows" \
   "see how it is used: dokku backup:help practice" practice "$db" --verify none
 refused 1 "backup:practice: --cleanup takes no backup: it removes what all practice runs left" "see how it is used: dokku backup:help practice" practice --cleanup "$db"
-refused 1 'backup:set: there is no "colour"; keys are health-path, check-sql, check-http' "see how it is used: dokku backup:help set" set "$db" colour red
-refused 1 'backup:set: "moo" is not a path: it begins with / and has no blanks' "see how it is used: dokku backup:help set" set "$db" health-path moo
+refused 1 "Invalid property specified, valid properties include: alert-after, automatic, check-http, check-sql, health-path, max-age, metrics-file, on-deploy, on-deploy-mode, on-destroy, stall-timeout, timeout, upload" "see how it is used: dokku backup:help set" set "$db" colour red
+refused 1 'backup:set: health-path: "moo" is not a path: it begins with / and has no blanks' "see how it is used: dokku backup:help set" set "$db" health-path moo
 refused 1 "service \"${P}dp\" does not exist; did you mean $db?" "" set "${P}dp" health-path /
 
 # The engine and its image.
