@@ -148,11 +148,11 @@ func TestHelperRun(t *testing.T) {
 func TestKill(t *testing.T) {
 	h := New(os.Environ())
 	for script, fails := range map[string]bool{
-		`[ "$*" = "kill n" ]`: false,
-		`echo "Error response from daemon: Cannot kill container: n: No such container: n" >&2; exit 1`:        false,
-		`echo "Error response from daemon: Cannot kill container: n: Container 12 is not running" >&2; exit 1`: false,
-		`echo "Error response from daemon: cannot kill container: n: container 12 is not running" >&2; exit 1`: false,
-		`echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1`:             true,
+		`[ "$*" = "rm --force n" ]`:                                                                    false,
+		`echo "Error: No such container: n" >&2; exit 1`:                                               false,
+		`echo "Error response from daemon: No such container: n" >&2; exit 1`:                          false,
+		`echo "Error response from daemon: removal of container n is already in progress" >&2; exit 1`: false,
+		`echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1`:     true,
 	} {
 		h.Docker = program(t, script)
 		if err := h.Kill(t.Context(), "n"); (err != nil) != fails {

@@ -83,8 +83,8 @@ func TestFeedGivenUp(t *testing.T) {
 				t.Errorf("took %s", took)
 			}
 			// It may be ended before it could note that it runs.
-			if got := e.called(t); !strings.HasSuffix(got, " kill") {
-				t.Errorf("docker was called to %q, want the last to be %q", got, "kill")
+			if got := e.called(t); !strings.HasSuffix(got, " rm") {
+				t.Errorf("docker was called to %q, want the last to be %q", got, "rm")
 			}
 		})
 	}

@@ -47,13 +47,14 @@ func (h *Host) HelperRun(p Helper) []string {
 	return append(argv, p.Args...)
 }
 
-// Kill ends a container by name or id. One that has ended or never was is not an error.
+// Kill ends a container by name or id, and removes it: one whose client died before it was started would stay otherwise, whatever --rm says.
+// One that never was, or is being removed, is not an error.
 func (h *Host) Kill(ctx context.Context, name string) error {
-	_, err := h.Run(ctx, h.docker("kill", name))
+	_, err := h.Run(ctx, h.docker("rm", "--force", name))
 	var failed *RunError
 	if errors.As(err, &failed) {
 		detail := strings.ToLower(failed.Detail)
-		if strings.Contains(detail, "no such container") || strings.Contains(detail, "is not running") {
+		if strings.Contains(detail, "no such container") || strings.Contains(detail, "already in progress") {
 			return nil
 		}
 	}

@@ -156,8 +156,8 @@ func TestToolsGivenUp(t *testing.T) {
 			if err := e.run(t, tt.ctx, tt.read); !tt.want(err) {
 				t.Errorf("got %v", err)
 			}
-			if calls := e.called(t); calls != "run kill" {
-				t.Errorf("docker was called to %q, want %q", calls, "run kill")
+			if calls := e.called(t); calls != "run rm" {
+				t.Errorf("docker was called to %q, want %q", calls, "run rm")
 			}
 		})
 	}

@@ -32,7 +32,8 @@ quietly dokku postgres:destroy "$db" --force
 said=$out$err
 holds "what a destruction says" "$said" "-----> Backing up $db before it is destroyed"
 expect_exit 1 dokku postgres:exists "$db"
-last=$(backups "$db" | head -n 1)
+last=$(backups "$db")
+last=${last%%$'\n'*}
 holds "what a destruction says" "$said" "       $last is complete"
 expect_exit 0 dokku backup:info "$last" --format json
 equal "trigger" "$(json trigger <<<"$out")" pre-delete
