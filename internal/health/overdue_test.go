@@ -90,7 +90,9 @@ func TestCronSilent(t *testing.T) {
 
 // TestFuture has a backup that a wrong clock dated a year ahead: it hides neither that none was made since, nor the good one before.
 func TestFuture(t *testing.T) {
-	line := func(age time.Duration) Line { return Line{ID: backup.NewID("db", noon.Add(-age)), CreatedAt: noon.Add(-age)} }
+	line := func(age time.Duration) Line {
+		return Line{ID: backup.NewID("db", noon.Add(-age)), CreatedAt: noon.Add(-age)}
+	}
 	s := &Service{Service: "postgres:db", Lines: []Line{line(-365 * 24 * time.Hour), line(-time.Minute), line(37 * time.Hour)}}
 	if err := s.Judge(Facts{AlertAfter: "36h"}, noon); err != nil {
 		t.Fatal(err)
