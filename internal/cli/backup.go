@@ -42,8 +42,8 @@ func (m *made) whole() bool {
 	return len(m.Warnings) == 0 && m.retained.failed == nil
 }
 
-// backUp makes a backup, sends it to the stores, removes what retention does not keep, and tells of what happened. What fails after the
-// backup is complete is in what it returns, not its error.
+// backUp makes a backup, sends it to the stores, removes what retention does not keep, and tells of what happened. A store or retention that
+// fails is in what it returns; with an error it returns nil, or the backup that is complete when its pin or the sending broke off.
 func (p *program) backUp(ctx context.Context, o order) (*made, error) {
 	defer p.endLog()
 	manifest, err := p.tryCapture(ctx, o)
@@ -57,6 +57,7 @@ func (p *program) backUp(ctx context.Context, o order) (*made, error) {
 	m := &made{Manifest: manifest}
 	if o.pin {
 		if err := p.pin(ctx, m.ID); err != nil {
+			p.ui.Warn("%s is complete here; it is neither pinned nor sent to stores: dokku backup:pin %[1]s, dokku backup:sync", m.ID)
 			return m, err
 		}
 	}

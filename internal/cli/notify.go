@@ -210,12 +210,9 @@ func (r receiver) open(repo *repository.Repository) (notify.Receiver, error) {
 	return opened, err
 }
 
-// resealReceivers seals the URLs of all receivers to the current keys.
+// resealReceivers seals the URLs of all receivers to the current keys. One whose file is damaged does not keep the others from it.
 func (p *program) resealReceivers(repo *repository.Repository) error {
-	all, err := p.receivers()
-	if err != nil {
-		return err
-	}
+	all, damaged := p.receivers()
 	for _, r := range all {
 		opened, err := r.open(repo)
 		if err != nil {
@@ -228,7 +225,7 @@ func (p *program) resealReceivers(repo *repository.Repository) error {
 			return err
 		}
 	}
-	return nil
+	return damaged
 }
 
 func (p *program) notifyTestCommand() *cli.Command {
